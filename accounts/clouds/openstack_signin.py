@@ -1,0 +1,177 @@
+"""Signing in to Keystone, and finding the compute endpoints of the account.
+
+The auth kind is always explicit. keystoneauth's `generic` plugins fail on Essex (its root lists v2.0 as "beta") and
+on Diablo (its root is one {"version": {"status": "ALPHA"}}): seen on live servers, ../shared/CLOUDS.md §1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from keystoneauth1 import exceptions as keystone_exceptions
+from keystoneauth1 import session as keystone_session
+from keystoneauth1.identity import v2, v3
+
+from accounts.clouds import openstack_replies as replies
+from console.lib.faults import BadCredentials, Refused, Unexpected
+from console.lib.outbound import Session, origin
+
+_VERSIONED: Final = re.compile(r"/v(\d)(\.\d+)?(/|$)")
+_HEX32: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """One region's compute API: base URL without a slash at its end, region, version as its path says it."""
+
+    url: str
+    region: str
+    version: str
+
+
+def keystone_version(http: Session, url: str, wanted: str | None, credentials: Mapping[str, str]) -> int:
+    """2 or 3: what staff wrote, what the URL says, else the newest that the server's root offers."""
+    if wanted:
+        digits = re.search(r"\d", wanted)
+        if digits is None or digits.group() not in "23":
+            raise Refused(f"Keystone {wanted} is not spoken here. Register version 3 or 2.0, or leave it out.")
+        return int(digits.group())
+    named = _VERSIONED.search(urlsplit(url).path)
+    if named and named.group(1) in "23":
+        return int(named.group(1))
+    response = http.get(url.rstrip("/") + "/", headers={"Accept": "application/json"})
+    offered = _offered(response.content)
+    for version in (3, 2):
+        if version in offered:
+            return version
+    if offered:
+        listed = ", ".join(f"v{version}" for version in sorted(offered))
+        raise Refused(f"The identity service offers only {listed}; v3 or v2.0 is needed.")
+    if response.status_code in (401, 403, 413, 429) or response.status_code >= 500:
+        raise replies.fault(response, "Keystone")
+    # Some proxies hide the root. Application credentials exist only in v3; a password is most often for v3 too.
+    return 3
+
+
+def plugin(url: str, version: int, credentials: Mapping[str, str]) -> Any:
+    """The keystoneauth plugin for these credentials. BadCredentials when a part is missing."""
+    base = _VERSIONED.sub("/", urlsplit(url).path).rstrip("/")
+    parts = urlsplit(url)
+    root = f"{parts.scheme}://{parts.netloc}{base}"
+    given = {key: value for key, value in credentials.items() if value}
+    if "application_credential_id" in given or "application_credential_secret" in given:
+        _needs(given, "application_credential_id", "application_credential_secret")
+        if version != 3:
+            raise Refused("Application credentials need Keystone v3, and this cloud speaks v2.0. Use a password.")
+        return v3.ApplicationCredential(
+            f"{root}/v3",
+            application_credential_id=given["application_credential_id"],
+            application_credential_secret=given["application_credential_secret"],
+        )
+    _needs(given, "username", "password", "project")
+    project = given["project"]
+    if version == 2:
+        scope = {"tenant_id": project} if _HEX32.fullmatch(project) else {"tenant_name": project}
+        return v2.Password(f"{root}/v2.0", username=given["username"], password=given["password"], **scope)
+    named = {"project_id": project} if _HEX32.fullmatch(project) else {"project_name": project}
+    if "project_name" in named:
+        named |= _domain("project_domain", given.get("project_domain") or given.get("user_domain"))
+    return v3.Password(
+        f"{root}/v3",
+        username=given["username"],
+        password=given["password"],
+        **_domain("user_domain", given.get("user_domain")),
+        **named,
+    )
+
+
+def sign_in(session: keystone_session.Session, auth: Any, secrets: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A fresh token; returns the raw catalog that came with it."""
+    try:
+        catalog = auth.get_access(session).service_catalog.catalog
+    except keystone_exceptions.Unauthorized as error:
+        raise BadCredentials(f"Keystone did not accept the credentials{_said(error, secrets)}") from error
+    except keystone_exceptions.HttpError as error:
+        if error.response is None:
+            raise Unexpected(f"Keystone failed ({error.http_status}).") from error
+        raise replies.fault(error.response, "Keystone", secrets) from error
+    except (keystone_exceptions.ClientException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Unexpected("Keystone answered the sign-in with something that its protocol does not have.") from error
+    # Essex sends {} instead of a list with a token that has no project.
+    if not isinstance(catalog, list) or not catalog:
+        raise Refused("The sign-in worked, but the cloud gave no project and so no catalog. Check the project's name.")
+    return catalog
+
+
+def computes(http: Session, catalog: list[dict[str, Any]], region: str | None) -> tuple[Compute, ...]:
+    """The public compute endpoints of `region`, or of every region; the cloud's order, each region once."""
+    found: dict[str, str] = {}
+    for service in catalog:
+        if not isinstance(service, dict) or service.get("type") != "compute":
+            continue
+        for endpoint in service.get("endpoints") or ():
+            url = endpoint.get("publicURL") if "publicURL" in endpoint else None
+            if url is None and endpoint.get("interface") == "public":
+                url = endpoint.get("url")
+            if url:
+                found.setdefault(str(endpoint.get("region") or endpoint.get("region_id") or ""), str(url))
+    if not found:
+        raise Refused("The sign-in worked, but the cloud's catalog has no compute service for this project.")
+    if region:
+        if region not in found:
+            raise Refused(f"The cloud has no region {region!r}. It has: {', '.join(sorted(found))}.")
+        found = {region: found[region]}
+    return tuple(_compute(http, url.strip().rstrip("/"), name) for name, url in found.items())
+
+
+def _compute(http: Session, url: str, region: str) -> Compute:
+    origin(url)  # a catalog can hold anything
+    named = _VERSIONED.search(urlsplit(url).path)
+    if named is None:
+        offered = _offered(http.get(url + "/", headers={"Accept": "application/json"}).content, whole=True)
+        version = next((known for known in ("v2.1", "v2.0", "v2", "v1.1") if known in offered), "v2.1")
+        version = "v2" if version == "v2.0" else version  # Nova lists it as v2.0 and serves it under /v2
+        return Compute(f"{url}/{version}", region, version)
+    return Compute(url, region, f"v{named.group(1)}{named.group(2) or ''}")
+
+
+def _offered(content: bytes, whole: bool = False) -> set[Any]:
+    # {"versions": {"values": [...]}} (Keystone), {"versions": [...]} (Nova), {"version": {...}} (Diablo Keystone).
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return set()
+    if not isinstance(found, dict):
+        return set()
+    listed = found.get("versions", found.get("version", ()))
+    if isinstance(listed, dict):
+        listed = listed.get("values", [listed])
+    ids = [str(entry.get("id", "")) for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    if whole:
+        return set(ids)
+    return {int(major.group(1)) for major in (re.match(r"v?(\d+)", text) for text in ids) if major}
+
+
+def _needs(given: Mapping[str, str], *names: str) -> None:
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise BadCredentials(f"The credentials lack {' and '.join(missing)}. Push them again with all parts.")
+
+
+def _domain(which: str, name: str | None) -> dict[str, str]:
+    # Keystone's first domain has the id "default" and the name "Default"; people write either.
+    if name is None or name.lower() == "default":
+        return {f"{which}_id": "default"}
+    return {f"{which}_name": name}
+
+
+def _said(error: keystone_exceptions.HttpError, secrets: tuple[str, ...]) -> str:
+    own = replies.words(error.response.content) if error.response is not None else ""
+    for secret in secrets:
+        own = own.replace(secret, "[removed]")
+    return f": {own}" if own else "."

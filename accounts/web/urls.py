@@ -1,0 +1,6 @@
+"""Pages about cloud accounts, mounted at /accounts/."""
+
+from django.urls import URLPattern, URLResolver
+
+app_name = "accounts"
+urlpatterns: list[URLPattern | URLResolver] = []

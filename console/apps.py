@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """The project's own rows (User, AuditEntry) and pages that span apps."""
+
+    name = "console"
+    verbose_name = "Console"

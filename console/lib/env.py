@@ -1,0 +1,54 @@
+"""Settings from the environment: `X`, or `X_FILE` naming a file that holds it. A wrong one says what to write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+env = environ.FileAwareEnv()
+
+
+def wrong(name: str, hint: str) -> NoReturn:
+    """Stop the start with one sentence and a hint, without a traceback (a person reads it, not a developer)."""
+    sys.stderr.write(f"Muster cannot start: the setting {name} is wrong.\n  {hint}\n")
+    raise SystemExit(78)  # EX_CONFIG
+
+
+def read(name: str, cast: Callable[[str], T], default: T, hint: str) -> T:
+    """The setting `name` through `cast`; `default` when it is not set or empty."""
+    try:
+        text = env.str(name, default="").strip()
+    except OSError as fault:
+        wrong(f"{name}_FILE", f"{fault.strerror}: {fault.filename}. {hint}")
+    if not text:
+        return default
+    try:
+        return cast(text)
+    except (ValueError, TypeError, ImproperlyConfigured):
+        wrong(name, hint)
+
+
+def yes_no(text: str) -> bool:
+    """`1/0`, `true/false`, `yes/no`, `on/off`."""
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return known[text.lower()] if text.lower() in known else _not_yes_no(text)
+
+
+def _not_yes_no(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def listed(text: str) -> list[str]:
+    """Comma-separated words."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def folder(text: str) -> Path:
+    """A path made absolute."""
+    return Path(text).expanduser().resolve()

@@ -1,0 +1,96 @@
+"""The kinds of work: which rows, which task, how long a lease, and what becomes of work whose worker died."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import structlog
+from celery import shared_task
+from django.db import close_old_connections
+
+from console.lib.faults import Fault, SlowDown, Unreachable
+from console.lib.jobs.leases import Keeper, Lease, Lost, claim
+from console.lib.jobs.rows import Job, JobState
+
+log = structlog.get_logger(__name__)
+J = TypeVar("J", bound=Job)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`lost` says what the sweep does with a row whose worker died: run it `again` (the work is repeatable), or end it
+    as `interrupt`ed (running it twice would harm). `ring_by` is the column whose value the task is given."""
+
+    name: str
+    model: type[Job]
+    seconds: float = 30.0
+    attempts: int = 5
+    lost: Literal["again", "interrupt"] = "again"
+    ring_by: str = "pk"
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Put the kind under the care of the sweep."""
+    KINDS[kind.name] = kind
+    return kind
+
+
+def answers(
+    name: str, model: type[J], *, seconds: float = 30.0, attempts: int = 5, lost: Literal["again", "interrupt"] = "again"
+) -> Callable[[Callable[[J, Lease], str | None]], Any]:
+    """Make `function(row, lease)` the worker of this kind, as the Celery task `name`.
+
+    It returns how it went, in words (the row ends as done), unless it ended or parked the row itself. A `Fault` that
+    time may heal puts the row back, with full-jitter back-off, up to `attempts`; any other ends it as failed.
+    """
+    kind = register(Kind(name, model, seconds, attempts, lost))
+
+    def made(function: Callable[[J, Lease], str | None]) -> Any:
+        @shared_task(name=name, ignore_result=True)
+        def task(pk: str) -> None:
+            close_old_connections()
+            for row, lease in claim(model._default_manager.filter(pk=pk), kind.seconds, take_abandoned=lost == "again"):
+                with Keeper([lease]):
+                    work(kind, function, row, lease)
+
+        return task
+
+    return made
+
+
+def work(kind: Kind, function: Callable[[Any, Lease], str | None], row: Any, lease: Lease) -> None:
+    """Run `function` on a row that is held, and write down how it ended."""
+    try:
+        outcome = function(row, lease)
+        if outcome is not None:
+            lease.end(JobState.DONE, outcome)
+    except Lost:
+        log.info("lease lost", kind=kind.name, pk=str(lease.pk))
+    except (Unreachable, SlowDown) as fault:
+        try:
+            if row.attempts >= kind.attempts:
+                lease.end(JobState.FAILED, fault.words)
+            else:
+                lease.again(pause(row.attempts, fault), fault.words)
+        except Lost:
+            log.info("lease lost", kind=kind.name, pk=str(lease.pk))
+    except Exception as fault:  # noqa: BLE001  # the row must end with words whatever broke; the trace goes to the log
+        if not isinstance(fault, Fault):
+            log.exception("job broke", kind=kind.name, pk=str(lease.pk))
+        words = fault.words if isinstance(fault, Fault) else "Something broke on our side. Staff can see what in the log."
+        try:
+            lease.end(JobState.FAILED, words)
+        except Lost:
+            log.info("lease lost", kind=kind.name, pk=str(lease.pk))
+
+
+def pause(attempt: int, fault: Fault | None = None, base: float = 5.0, most: float = 900.0) -> float:
+    """Seconds to wait before attempt `attempt + 1`: full jitter, or longer when the far side said how long."""
+    asked = fault.retry_after if isinstance(fault, SlowDown) and fault.retry_after else 0.0
+    return max(asked, random.uniform(0, min(most, base * 2**attempt)))  # noqa: S311  # spreads load, guards nothing

@@ -1,0 +1,16 @@
+from django.db import migrations
+
+FORWARD = """
+CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit log is append-only';
+END $$;
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON console_auditentry
+  FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+"""
+BACKWARD = "DROP TRIGGER audit_is_append_only ON console_auditentry; DROP FUNCTION audit_is_append_only();"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("console", "0001_initial")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]

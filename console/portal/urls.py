@@ -1,0 +1,6 @@
+"""Pages that span apps, mounted at /."""
+
+from django.urls import URLPattern, URLResolver
+
+app_name = "portal"
+urlpatterns: list[URLPattern | URLResolver] = []

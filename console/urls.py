@@ -1,0 +1,26 @@
+"""Every address of the house, by floor."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from console.portal import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/servers/"), name="home"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("", include("console.portal.urls")),  # /me/ /welcome/ /in/ /_mail/ /staff/
+    path("", include("servers.web.urls")),  # /servers/ /activity/
+    path("accounts/", include("accounts.web.urls")),
+    path("installs/", include("servers.installs.web.urls")),
+    path("auth/", include("allauth.urls")),
+    path("api/provider/v1/", include("providers.api.urls")),
+    path("api/provider/v1/", include("accounts.api.urls")),
+    path("api/provider/v1/", include("servers.api.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("agent/v1/", include("servers.agents.api.urls")),
+    path("admin/", admin.site.urls),
+]

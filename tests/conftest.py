@@ -1,0 +1,42 @@
+"""Three people: alice owns a customer, bob is in her team, charlie has no access. And what every test leaves clean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from django.test import Client
+
+from accounts.models import CloudAccount
+from console.models import User
+from providers.models import Customer
+from tests.factories import AccountFactory, CustomerFactory, MembershipFactory, UserFactory
+
+
+@dataclass
+class People:
+    """alice and bob belong to `customer`; charlie belongs to `elsewhere`, at another provider."""
+
+    alice: User
+    bob: User
+    charlie: User
+    customer: Customer
+    elsewhere: Customer
+    account: CloudAccount
+
+    @staticmethod
+    def browser(person: User) -> Client:
+        """A signed-in browser."""
+        client = Client()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+
+@pytest.fixture
+def people(db: None) -> People:
+    customer, elsewhere = CustomerFactory(), CustomerFactory(organization="Elsewhere")
+    alice, bob, charlie = (UserFactory(email=f"{name}@example.com") for name in ("alice", "bob", "charlie"))
+    MembershipFactory(customer=customer, user=alice)
+    MembershipFactory(customer=customer, user=bob, role="member")
+    MembershipFactory(customer=elsewhere, user=charlie)
+    return People(alice, bob, charlie, customer, elsewhere, AccountFactory(customer=customer))

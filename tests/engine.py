@@ -1,0 +1,52 @@
+"""A pytest plugin (loaded by `-p tests.engine`): real PostgreSQL and Valkey for this run, gone when it ends.
+
+With DATABASE_URL and REDIS_URL set, those servers are used instead. Under xdist only the controller starts servers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from console.lib import embedded
+
+_running: list[subprocess.Popen[bytes]] = []
+_home: Path | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Before pytest-django reads the settings."""
+    global _home
+    if "PYTEST_XDIST_WORKER" in os.environ or _home is not None:
+        return
+    _home = Path(tempfile.mkdtemp(prefix="muster-test-"))
+    _home.chmod(0o711)
+    home = _home / "home"
+    eng = embedded.engine(home)
+    os.environ.update(MUSTER_HOME=str(home), DEMO="1", SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys)
+    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+        _running.append(embedded.start_postgres(eng, durable=False))
+        _running.append(embedded.start_valkey(eng))
+        os.environ.update(DATABASE_URL=eng.database_url, REDIS_URL=eng.redis_url)
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    for process in _running:
+        process.terminate()
+    for process in _running:
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    _running.clear()
+    if _home is not None:
+        shutil.rmtree(_home, ignore_errors=True)
