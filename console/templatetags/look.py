@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django import template
+from django import forms, template
+from django.forms import BoundField
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -83,11 +84,11 @@ def megabytes(value: float | None) -> str:
     """Megabytes in the unit that reads best: 512 → "512 MB", 8192 → "8 GB", 1572864 → "1.5 TB"; empty for None."""
     if value is None:
         return ""
-    for unit in ("MB", "GB", "TB"):
-        if value < 1024 or unit == "TB":
-            return f"{value:.1f}".removesuffix(".0") + f" {unit}"
-        value /= 1024
-    raise AssertionError("unreachable: the last unit always answers")
+    unit = "MB"
+    for larger in ("GB", "TB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
 
 
 @register.filter
@@ -131,3 +132,39 @@ def share(part: float | None, whole: float | None) -> float:
     if not part or not whole:
         return 0.0
     return round(min(100.0, 100.0 * part / whole), 1)
+
+
+@register.filter
+def message_tone(level: str) -> str:
+    """The tone of one of Django's messages by its level tag."""
+    return {"success": "running", "warning": "attention", "error": "failed"}.get(level, "stopped")
+
+
+@register.filter
+def plus(one: float, other: float) -> float:
+    """The sum of two shares, for drawings."""
+    return round(one + other, 1)
+
+
+@register.filter
+def input_kind(field: BoundField) -> str:
+    """How components/field.html draws it: hidden, checkbox, choices (radios, tick lists), password, select or text."""
+    widget = field.field.widget
+    if widget.is_hidden:
+        return "hidden"
+    if isinstance(widget, forms.RadioSelect | forms.CheckboxSelectMultiple):
+        return "choices"
+    if isinstance(widget, forms.CheckboxInput):
+        return "checkbox"
+    if isinstance(widget, forms.PasswordInput):
+        return "password"
+    return "select" if isinstance(widget, forms.Select) else "text"
+
+
+@register.filter
+def dressed(field: BoundField) -> SafeString:
+    """The input with the class of its kind, marked when wrong, and tied to the words below it."""
+    css = {"checkbox": "form-check-input", "select": "form-select"}.get(input_kind(field), "form-control")
+    classes = [field.field.widget.attrs.get("class", ""), css, "is-invalid" if field.errors else ""]
+    words = f"{field.auto_id}_words"
+    return field.as_widget(attrs={"class": " ".join(filter(None, classes)), "aria-describedby": words})
