@@ -1,0 +1,52 @@
+"""How this host is right now. Names and units stand in protocol.py; what cannot be read is None."""
+
+import time
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from . import procfs
+
+
+class Meter:
+    """Measures. CPU load is the mean since the last reading; the first reading takes a fifth of a second for it."""
+
+    def __init__(self, wait: Callable[[float], None] = time.sleep) -> None:
+        self._wait = wait
+        self._last = None  # type: Optional[Tuple[int, int]]
+
+    def read(self) -> Dict[str, Any]:
+        loads = procfs.loads(procfs.read("/proc/loadavg")) or (None, None, None)
+        found = {"load1": loads[0], "load5": loads[1], "load15": loads[2]}  # type: Dict[str, Any]
+        found["cpu_percent"] = self._cpu()
+        found.update(memory(procfs.meminfo(procfs.read("/proc/meminfo"))))
+        found["uptime_seconds"] = procfs.uptime(procfs.read("/proc/uptime"))
+        found["disks"] = [
+            {"mount": procfs.cut(d.mount.point), "used_bytes": d.used, "total_bytes": d.total} for d in procfs.disks()
+        ]
+        return found
+
+    def _cpu(self) -> Optional[float]:
+        if self._last is None:
+            self._last = procfs.cpu_times(procfs.read("/proc/stat"))
+            self._wait(0.2)
+        now = procfs.cpu_times(procfs.read("/proc/stat"))
+        before, self._last = self._last, now
+        return percent(before, now)
+
+
+def percent(before: Optional[Tuple[int, int]], now: Optional[Tuple[int, int]]) -> Optional[float]:
+    """The busy share between two readings of (busy, total), 0 to 100; None when the counters stood or went back."""
+    if before is None or now is None or now[1] <= before[1]:
+        return None
+    return round(min(100.0, max(0.0, 100.0 * (now[0] - before[0]) / (now[1] - before[1]))), 1)
+
+
+def memory(found: Dict[str, int]) -> Dict[str, Optional[int]]:
+    """Used is what is not available; kernels before 3.14 do not say available, so free and cached count."""
+    total, swap = found.get("MemTotal"), found.get("SwapTotal")
+    spare = found.get("MemAvailable", found.get("MemFree", 0) + found.get("Buffers", 0) + found.get("Cached", 0))
+    return {
+        "memory_total_bytes": total,
+        "memory_used_bytes": max(0, total - spare) if total is not None else None,
+        "swap_total_bytes": swap,
+        "swap_used_bytes": max(0, swap - found.get("SwapFree", 0)) if swap is not None else None,
+    }

@@ -1,0 +1,51 @@
+"""Take the agent off this host, by its receipt: every file, its identity, its process."""
+
+import contextlib
+import os
+from typing import Any, Dict
+
+from . import files, process, systemd
+from .paths import Paths
+
+
+def uninstall(paths: Paths, inside: bool = False) -> Dict[str, Any]:
+    """Stop and remove everything: `{ok, removed, left}`, `left` being directories of ours that hold something else.
+
+    Nothing installed is fine. Refusal when a file will not go. `inside`: called by the running agent itself, which
+    then only has to end. The receipt goes last, so that an uninstall which was cut short can be repeated.
+    """
+    if not os.path.isdir(paths.state):
+        return {"ok": True, "removed": 0, "left": []}
+    try:
+        with process.changing(paths):
+            return _remove(paths, inside)
+    except OSError as error:
+        raise files.refusal(error) from error
+
+
+def _remove(paths: Paths, inside: bool) -> Dict[str, Any]:
+    receipt = files.read_json(paths.receipt) or {}
+    mode = "systemd" if receipt.get("mode") == "systemd" else "supervised"
+    if mode == "systemd":
+        systemd.stop(paths)
+    if not inside:
+        process.halt(paths)
+    names = receipt.get("files")
+    listed = [paths.under(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    removed = 0
+    releases = []
+    for path in listed + [path for path in paths.files(mode) if path not in listed] + [paths.receipt]:
+        removed += files.remove(path)
+        files.remove(files.aside(path))
+        if os.path.dirname(os.path.dirname(path)) == paths.versions:
+            releases.append(os.path.dirname(path))
+    if mode == "systemd":
+        systemd.forget()
+    left = []
+    for folder in releases + [paths.versions] + paths.own_directories() + paths.shared_directories():
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                left.append(folder)
+    return {"ok": True, "removed": removed, "left": [f for f in left if f not in paths.shared_directories()]}
