@@ -106,9 +106,7 @@ class OpenStack:
     def _signed_in(self) -> tuple[signin.Compute, ...]:
         if not self._computes:
             if not self._keystone_version:
-                self._keystone_version = signin.keystone_version(
-                    self._http, self._url, self._version, self._credentials
-                )
+                self._keystone_version = signin.keystone_version(self._http, self._url, self._version)
             self._auth = signin.plugin(self._url, self._keystone_version, self._credentials)
             catalog = signin.sign_in(self._keystone, self._auth, self._secrets)
             self._computes = signin.computes(self._http, catalog, self._region)

@@ -34,7 +34,7 @@ class Compute:
     version: str
 
 
-def keystone_version(http: Session, url: str, wanted: str | None, credentials: Mapping[str, str]) -> int:
+def keystone_version(http: Session, url: str, wanted: str | None) -> int:
     """2 or 3: what staff wrote, what the URL says, else the newest that the server's root offers."""
     if wanted:
         digits = re.search(r"\d", wanted)
@@ -54,7 +54,7 @@ def keystone_version(http: Session, url: str, wanted: str | None, credentials: M
         raise Refused(f"The identity service offers only {listed}; v3 or v2.0 is needed.")
     if response.status_code in (401, 403, 413, 429) or response.status_code >= 500:
         raise replies.fault(response, "Keystone")
-    # Some proxies hide the root. Application credentials exist only in v3; a password is most often for v3 too.
+    # Some proxies hide the root; v3 is what nearly every cloud behind one speaks.
     return 3
 
 
@@ -76,9 +76,9 @@ def plugin(url: str, version: int, credentials: Mapping[str, str]) -> Any:
     _needs(given, "username", "password", "project")
     project = given["project"]
     if version == 2:
-        scope = {"tenant_id": project} if _HEX32.fullmatch(project) else {"tenant_name": project}
+        scope: dict[str, Any] = {"tenant_id": project} if _HEX32.fullmatch(project) else {"tenant_name": project}
         return v2.Password(f"{root}/v2.0", username=given["username"], password=given["password"], **scope)
-    named = {"project_id": project} if _HEX32.fullmatch(project) else {"project_name": project}
+    named: dict[str, Any] = {"project_id": project} if _HEX32.fullmatch(project) else {"project_name": project}
     if "project_name" in named:
         named |= _domain("project_domain", given.get("project_domain") or given.get("user_domain"))
     return v3.Password(
@@ -163,7 +163,7 @@ def _needs(given: Mapping[str, str], *names: str) -> None:
         raise BadCredentials(f"The credentials lack {' and '.join(missing)}. Push them again with all parts.")
 
 
-def _domain(which: str, name: str | None) -> dict[str, str]:
+def _domain(which: str, name: str | None) -> dict[str, Any]:
     # Keystone's first domain has the id "default" and the name "Default"; people write either.
     if name is None or name.lower() == "default":
         return {f"{which}_id": "default"}
