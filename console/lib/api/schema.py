@@ -1,0 +1,36 @@
+"""OpenAPI: every operation says which errors it may answer, in the one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction
+from rest_framework import serializers
+
+
+class ErrorDetail(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="For programs; stable.")
+    message = serializers.CharField(help_text="For people: what happened and what to do.")
+    fields = serializers.DictField(  # type: ignore[assignment]  # the promised name of the key
+        required=False, help_text="What is wrong about each field of the request."
+    )
+    request_id = serializers.CharField(help_text="Under which staff find this request in the logs.")
+
+
+class Error(serializers.Serializer[Any]):
+    error = ErrorDetail()
+
+
+USUAL = ("400", "401", "403", "404", "405", "406", "415")
+
+
+class Schema(AutoSchema):
+    """AutoSchema with the errors that any call may answer; a view that names a status itself keeps its own."""
+
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for status in USUAL:
+            if status not in bodies:
+                bodies[status] = self._get_response_for_code(Error, status)  # type: ignore[no-untyped-call]
+        return bodies
