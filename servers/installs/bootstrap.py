@@ -61,7 +61,7 @@ def command(nonce: str) -> str:
         f"for p in {tries}; do command -v $p >/dev/null 2>&1 || continue; "
         f'$p -E -s -S -c "{LOADER}" {nonce} {len(program())} exec; s=$?; '
         f"[ $s = {NO_PYTHON} ] || exit $s; old=$p; done; "
-        f'echo "@{nonce} {{\\"event\\": \\"stop\\", \\"code\\": \\"no_python\\", \\"said\\": \\"$old\\"}}"'
+        f'echo; echo "@{nonce} {{\\"event\\": \\"stop\\", \\"code\\": \\"no_python\\", \\"said\\": \\"$old\\"}}"'
     )
     return f"/bin/sh -c '{inner}'"
 

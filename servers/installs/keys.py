@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 import struct
@@ -37,6 +36,7 @@ def load(text: str, passphrase: str | None = None) -> PKey:
     """
     armoured = _armoured(text)
     secret = passphrase.encode() if passphrase else None
+    loaded: object
     try:
         if "BEGIN OPENSSH" in armoured:
             loaded = serialization.load_ssh_private_key(armoured.encode(), secret)
@@ -49,7 +49,7 @@ def load(text: str, passphrase: str | None = None) -> PKey:
         raise KeyRefused("This key is locked with a passphrase. Give the passphrase too.", "passphrase") from problem
     except UnsupportedAlgorithm as problem:
         raise KeyRefused(f"This kind of key cannot be used: {problem}. Use an Ed25519 or RSA key.") from problem
-    except (ValueError, binascii.Error, struct.error) as problem:
+    except (ValueError, struct.error) as problem:
         if _locked(armoured) and secret is None:
             raise KeyRefused(
                 "This key is locked with a passphrase. Give the passphrase too.", "passphrase"
@@ -96,7 +96,7 @@ def _cheap_to_open(body: str) -> None:
             return
         salt = int(struct.unpack_from(">I", strings[2], 0)[0])
         rounds = int(struct.unpack_from(">I", strings[2], 4 + salt)[0])
-    except (binascii.Error, struct.error) as problem:
+    except (ValueError, struct.error) as problem:
         raise KeyRefused("This key is damaged or cut short. Paste the whole file again.") from problem
     if rounds > MOST_ROUNDS:
         raise KeyRefused(f"This key is locked with {rounds} rounds, which takes too long. Use at most {MOST_ROUNDS}.")

@@ -31,7 +31,8 @@ class Stop(Exception):
 
 def say(event: str, **more: object) -> None:
     more["event"] = event
-    sys.stdout.write("%s %s\n" % (MARK, json.dumps(more)))
+    # A line of its own, whatever a start-up file printed before without ending its line.
+    sys.stdout.write("\n%s %s\n" % (MARK, json.dumps(more)))
     sys.stdout.flush()
 
 
@@ -45,7 +46,8 @@ def find_sudo() -> str:
 
 def make_folder(need: int) -> str:
     """A new private folder with room for the agent; the first of the usual places that has both."""
-    full, closed = [], []
+    full = []  # type: list[str]
+    closed = []  # type: list[str]
     for base in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", os.environ.get("HOME")):
         if not base or not os.path.isdir(base):
             continue
@@ -113,7 +115,7 @@ def receive(source: object, path: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def run(command: list, prompt: str, password: object, seconds: float) -> tuple:
+def run(command: "list[str]", prompt: str, password: object, seconds: float) -> "tuple[int, str, str]":
     """Run the installer, both streams read at once; the password goes to sudo's prompt, once, and to nothing else."""
     environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
     child = subprocess.Popen(
@@ -131,9 +133,9 @@ def run(command: list, prompt: str, password: object, seconds: float) -> tuple:
         # A service that the installer left running may hold its streams: the installer's own end counts.
         ended = child.poll() is not None
         if time.time() > until:
-            child.kill()
+            end(child)
             raise Stop("agent_broke", "it was still running after %d s" % seconds)
-        ready = poll.poll(0 if ended else 250)
+        ready = poll.poll(0 if ended else max(1, min(250, int((until - time.time()) * 1000))))
         if ended and not ready:
             break
         for number, _ in ready:
@@ -146,11 +148,19 @@ def run(command: list, prompt: str, password: object, seconds: float) -> tuple:
             asked += 1
             if asked > 1:
                 child.stdin.close()  # type: ignore[union-attr]
-                child.terminate()
+                end(child)
                 raise Stop("sudo_wrong_password")
             child.stdin.write(str(password).encode() + b"\n")  # type: ignore[union-attr]
             child.stdin.flush()  # type: ignore[union-attr]
     return child.wait(), kept[names[0]].decode("utf-8", "replace"), kept[names[1]].decode("utf-8", "replace")
+
+
+def end(child: object) -> None:
+    try:
+        child.kill()  # type: ignore[attr-defined]
+    except OSError as problem:
+        if problem.errno != errno.EPERM:  # what runs under sudo is not ours to kill; it ends by its own time-outs
+            raise
 
 
 def judge_sudo(errors: str) -> None:

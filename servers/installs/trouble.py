@@ -70,12 +70,12 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
     "hung_up": (
         Stage.CONNECT,
         "{host} closed the connection on port {port} before it said anything.",
-        "Its SSH may be limiting connections (MaxStartups, fail2ban, hosts.deny) or be starting. Try again in a minute.",
+        "It may limit connections (MaxStartups, fail2ban, hosts.deny), or be starting. Try again in a minute.",
     ),
     "handshake": (
         Stage.CONNECT,
         "No safe encryption could be agreed on with {host}: {said}",
-        "Update OpenSSH on the server; the console needs AES-CTR or AES-GCM, and host keys newer than ssh-rsa with SHA-1.",
+        "Update OpenSSH on the server: the console needs AES-CTR or AES-GCM, and host keys that sign with SHA-2.",
     ),
     "handshake_timeout": (
         Stage.CONNECT,
@@ -120,7 +120,7 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
     "sign_in_closed": (
         Stage.SIGN_IN,
         "The server closed the connection instead of letting user {user} sign in.",
-        "It may limit users (AllowUsers) or attempts (MaxAuthTries, fail2ban). Check the user name and the server's log.",
+        "It may limit users (AllowUsers) or attempts (MaxAuthTries). Check the user name and the server's log.",
     ),
     "other_user": (
         Stage.SIGN_IN,

@@ -1,0 +1,300 @@
+"""One install over SSH: one connection, one command, and a hard end to every wait.
+
+Plain Python on paramiko. The database, Celery and the first heartbeat are the business of install.py and tasks.py.
+The law of this module is: no key agent and no key files of this machine, no host key taken on trust, no secret in
+an argument, weak ciphers never offered, and every deadline kept by another thread (watchdog.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paramiko import AuthenticationException, Channel, ChannelException, SSHException, Transport
+
+from console.lib.faults import Fault, Refused
+from servers.installs import bootstrap
+from servers.installs.bootstrap import Payload
+from servers.installs.hostkeys import HostKey
+from servers.installs.signin import Login, sign_in
+from servers.installs.talk import converse
+from servers.installs.trouble import Stage, Trouble, quote, trouble
+from servers.installs.watchdog import WATCHDOG, Guard, Watchdog
+from servers.installs.wire import Wire, read_banner
+
+Dial = Callable[[str, int, float], socket.socket]
+
+log = logging.getLogger(__name__)
+# paramiko writes a traceback for every host that hangs up; each failure is told once, in its own row.
+WIRE_LOG = "servers.installs.wire"
+logging.getLogger(WIRE_LOG).setLevel(logging.CRITICAL)
+
+DROPPED = {
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+    "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1-96"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: to connect, for the banner (and again for the handshake), to sign in, for any other step, for all."""
+
+    connect: float = 15
+    banner: float = 15
+    auth: float = 30
+    step: float = 120
+    total: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to go. `known` are the host key fingerprints on record for this server (`SHA256:…`), empty when none;
+    `key_types` their types, so that a server with several keys shows one that we can compare."""
+
+    host: str
+    port: int = 22
+    known: frozenset[str] = frozenset()
+    key_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The agent is installed and started. `agent` is its installer's last line (`version`, `mode`, `receipt`);
+    `stages` are the stages gone through with the seconds that each took."""
+
+    host_key: HostKey
+    agent: dict[str, Any]
+    python: str
+    sudo: bool
+    stages: tuple[tuple[Stage, float], ...]
+
+
+def install(
+    target: Target,
+    login: Login,
+    payload: Payload,
+    *,
+    dial: Dial,
+    accept: Callable[[HostKey], bool] | None = None,
+    on_stage: Callable[[Stage], None] | None = None,
+    limits: Limits | None = None,
+    watchdog: Watchdog = WATCHDOG,
+) -> Outcome:
+    """Install and start the agent on one server, or raise Trouble with stage, cause and fix. Repeating is safe.
+
+    `dial(host, port, timeout)` opens the connection (console.lib.outbound.Transport.dial). `accept(key)` is asked
+    about a host key when none is on record, before any credential is sent; without it, or when it says no, the
+    install ends with `unknown_host_key` and the key as `presented`. `on_stage(stage)` is called as each stage starts,
+    on this thread.
+    """
+    session = _Session(target, login, payload, limits or Limits(), watchdog, on_stage)
+    return session.run(dial, accept)
+
+
+class _Session:
+    def __init__(
+        self,
+        target: Target,
+        login: Login,
+        payload: Payload,
+        limits: Limits,
+        watchdog: Watchdog,
+        on_stage: Callable[[Stage], None] | None,
+    ) -> None:
+        self.target, self.login, self.payload = target, login, payload
+        self.limits, self.watchdog, self.on_stage = limits, watchdog, on_stage
+        self.secrets = tuple(s for s in (payload.token, login.password, login.sudo_password) if s)
+        self.wire: Wire | None = None
+        self.transport: Transport | None = None
+        self.channel: Channel | None = None
+        self.stage = Stage.CONNECT
+        self.since = time.monotonic()
+        self.stages: list[tuple[Stage, float]] = []
+        self.total: Guard | None = None
+        self.step: Guard | None = None
+        self.step_seconds = 0.0
+
+    def run(self, dial: Dial, accept: Callable[[HostKey], bool] | None) -> Outcome:
+        try:
+            self.enter(Stage.CONNECT, self.limits.connect)
+            self.total = self.watchdog.arm(self.limits.total, self.cut)
+            transport = self.connect(dial)
+            host_key = self.verify(transport, accept)
+            self.enter(Stage.SIGN_IN, self.limits.auth)
+            try:
+                sign_in(transport, self.login)
+            except AuthenticationException as problem:
+                raise self.explain(problem) from problem
+            self.enter(Stage.PROBE, self.limits.step)
+            return self.work(transport, host_key)
+        except Trouble:
+            raise
+        except (SSHException, EOFError, OSError) as problem:
+            raise self.explain(problem) from problem
+        except Exception as problem:  # noqa: BLE001 - malformed packets raise anything out of paramiko's parsers
+            log.warning("unexpected error in an SSH session", exc_info=True)
+            raise self.explain(problem) from problem
+        finally:
+            self.close()
+
+    # the ends of waits
+
+    def enter(self, stage: Stage, seconds: float) -> None:
+        """Begin a stage, and its deadline."""
+        now = time.monotonic()
+        if stage is not self.stage:
+            self.stages.append((self.stage, round(now - self.since, 3)))
+        self.stage, self.since = stage, now
+        self.guard(seconds)
+        if self.on_stage is not None:
+            self.on_stage(stage)
+
+    def guard(self, seconds: float) -> None:
+        if self.step is not None:
+            self.step.disarm()
+        self.step_seconds = seconds
+        self.step = self.watchdog.arm(seconds, self.cut)
+
+    def cut(self) -> None:
+        """Let go of everything that anyone may be waiting on. Called by the watchdog, perhaps more than once."""
+        if self.wire is not None:
+            self.wire.cut()
+        if self.transport is not None:
+            self.transport.close()
+        if self.channel is not None:
+            self.channel.event.set()
+            self.channel.status_event.set()
+
+    def close(self) -> None:
+        for guard in (self.step, self.total):
+            if guard is not None:
+                guard.disarm()
+        if self.transport is not None:
+            self.transport.packetizer.complete_handshake()  # else its timer thread lives on for 15 s
+            self.transport.close()
+        if self.wire is not None:
+            self.wire.close()
+
+    def explain(self, problem: BaseException) -> Trouble:
+        """The Trouble behind an error of the connection, whose own words say little."""
+        if self.total is not None and self.total.expired:
+            return trouble("total_timeout", self.stage, seconds=f"{self.limits.total:g}")
+        about = {
+            "host": self.target.host,
+            "port": self.target.port,
+            "user": self.login.user,
+            "seconds": f"{self.step_seconds:g}",
+            "said": quote(str(problem) or type(problem).__name__, self.secrets),
+        }
+        late = self.step is not None and self.step.expired
+        if self.stage is Stage.CONNECT:
+            return trouble("handshake_timeout" if late else "handshake", **about)
+        if self.stage is Stage.SIGN_IN:
+            return trouble("sign_in_timeout" if late else "sign_in_closed", **about)
+        if late:
+            return trouble("step_timeout", self.stage, **about)
+        return trouble("lost", self.stage, said=f" during the stage {self.stage.label}")
+
+    # the stages
+
+    def connect(self, dial: Dial) -> Transport:
+        host, port = self.target.host, self.target.port
+        try:
+            self.wire = Wire(dial(host, port, self.limits.connect))
+        except (OSError, Fault) as problem:
+            raise self.no_line(problem) from problem
+        self.guard(self.limits.banner + 1)  # it keeps its own time, and knows better words
+        read_banner(self.wire, host, port, self.limits.banner)
+        self.guard(self.limits.banner)
+        transport = Transport(self.wire, disabled_algorithms=DROPPED)
+        transport.set_log_channel(WIRE_LOG)
+        self.transport = transport
+        options = transport.get_security_options()
+        wanted = {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in self.target.key_types else set()
+        wanted |= set(self.target.key_types)
+        options.key_types = tuple(sorted(options.key_types, key=lambda name: name not in wanted))
+        transport.auth_timeout = self.limits.auth + self.limits.step  # ours comes first, and holds
+        transport.start_client()
+        return transport
+
+    def no_line(self, problem: BaseException) -> Trouble:
+        host, port = self.target.host, self.target.port
+        said = problem.words if isinstance(problem, Fault) else quote(str(problem))
+        root: BaseException | None = problem
+        while root is not None and not isinstance(root, OSError):
+            root = root.__cause__
+        about = {"host": host, "port": port, "said": said, "seconds": f"{self.limits.connect:g}"}
+        if isinstance(problem, Refused):
+            return trouble("not_allowed", **about)
+        if isinstance(root, ConnectionRefusedError):
+            return trouble("refused", **about)
+        return trouble("timeout" if isinstance(root, TimeoutError) else "unreachable", **about)
+
+    def verify(self, transport: Transport, accept: Callable[[HostKey], bool] | None) -> HostKey:
+        presented = HostKey.of(transport.get_remote_server_key())
+        self.enter(Stage.VERIFY_HOST, self.limits.step)
+        about = {"key_type": presented.type, "fingerprint": presented.fingerprint}
+        if self.target.known:
+            if not presented.names & self.target.known:
+                raise trouble("changed_host_key", None, presented, **about)
+        elif accept is None or not accept(presented):
+            raise trouble("unknown_host_key", None, presented, **about)
+        return presented
+
+    def work(self, transport: Transport, host_key: HostKey) -> Outcome:
+        try:
+            channel = self.channel = transport.open_session(timeout=self.limits.step)
+        except ChannelException as problem:
+            raise trouble("no_session", user=self.login.user, said=quote(problem.text)) from problem
+        nonce = bootstrap.new_nonce()
+        channel.exec_command(bootstrap.command(nonce))
+        answer = bootstrap.Answer(nonce)
+        patience = self.limits.step * 0.9
+        data = bootstrap.stream(
+            self.payload,
+            use_sudo=self.login.use_sudo,
+            sudo_password=self.login.sudo_password,
+            reach=min(15.0, patience / 2),
+            patience=patience,
+        )
+        converse(channel, data, answer, self.follow, self.login.user)
+        for event in answer.events:
+            if event["event"] == "stop" or (event["event"] == "result" and not event["result"].get("ok")):
+                raise bootstrap.judge(
+                    event, self.stage, user=self.login.user, payload=self.payload, secrets=self.secrets
+                )
+        seen = {event["event"]: event for event in answer.events}
+        if "result" not in seen:
+            raise self.no_result(transport, channel, answer)
+        self.stages.append((self.stage, round(time.monotonic() - self.since, 3)))
+        return Outcome(
+            host_key=host_key,
+            agent=seen["result"]["result"],
+            python=str(seen.get("hello", {}).get("python", "")),
+            sudo=bool(seen.get("probed", {}).get("sudo")),
+            stages=tuple(self.stages),
+        )
+
+    def no_result(self, transport: Transport, channel: Channel, answer: bootstrap.Answer) -> Trouble:
+        """The stream ended without a last word: who cut it?"""
+        if (self.step and self.step.expired) or (self.total and self.total.expired):
+            return self.explain(TimeoutError())
+        if no_entry := answer.no_entry(self.login.user):
+            return no_entry
+        if channel.exit_status == -1 and not transport.is_active():
+            return self.explain(EOFError())
+        ended = f"exit code {channel.exit_status}" if channel.exit_status != -1 else "killed by a signal"
+        said = quote(answer.errors or answer.first, self.secrets)
+        if answer.events:
+            return trouble("ended", self.stage, said=f"{ended}: {said}")
+        return trouble("odd_shell", said=f"{said} ({ended})")
+
+    def follow(self, event: dict[str, Any]) -> None:
+        if event["event"] == "probed" and self.stage is Stage.PROBE:
+            self.enter(Stage.UPLOAD, self.limits.step)
+        elif event["event"] == "uploaded" and self.stage is Stage.UPLOAD:
+            self.enter(Stage.INSTALL, self.limits.step)
