@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from django.test import Client
+from django.conf import settings
+from django.test import Client, override_settings
 
 from accounts.models import CloudAccount
 from console.models import User
@@ -30,6 +32,14 @@ class People:
         client = Client()
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         return client
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_static() -> Iterator[None]:
+    """Pages are tested without collectstatic: no hashed names."""
+    plain = {**settings.STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+    with override_settings(STORAGES=plain):
+        yield
 
 
 @pytest.fixture
