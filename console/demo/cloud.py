@@ -9,16 +9,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from itertools import count
+from typing import TYPE_CHECKING, Literal
 
 from console.demo.instance import MOVES, STATES, Instance, Move, Nic
 from console.demo.tokens import Tokens, User
+
+if TYPE_CHECKING:
+    from console.demo.pulse import Pulse
 
 Generation = Literal["essex", "modern"]
 
 USERNAME = "demo"
 PASSWORD = "demo-cloud-password"  # noqa: S105 - opens only a simulated cloud on loopback
 PROJECT = "demo"
+MAX_BURIED = 5_000
 APPLICATION_CREDENTIAL_ID = "5f0b7c9e2d8a4c61b3f4e8a9d1c2b7e6"
 APPLICATION_CREDENTIAL_SECRET = "demo-application-secret"  # noqa: S105 - as above
 
@@ -98,6 +103,7 @@ class Cloud:
         self.tokens = Tokens(self.clock, timedelta(hours=24 if self.generation == "essex" else 1))
         self._order: dict[str, tuple[list[tuple[float, str]], list[Instance]]] = {}
         self._acting: dict[str, Instance] = {}
+        self._numbers = count(1 + max((one.number for one in self.instances.values()), default=0))
         if not self.projects:
             self.projects[self.project] = self.new_id().replace("-", "")
         if not self.users:
@@ -126,6 +132,14 @@ class Cloud:
         cloud = cls(generation=generation, seed=seed)
         fill(cloud, servers)
         return cloud
+
+    def live(self, every: float = 20.0) -> Pulse:
+        """Small changes by themselves, one every so many seconds, until the pulse's `stop` (or its block ends)."""
+        from console.demo.pulse import Pulse
+
+        pulse = Pulse(self)
+        pulse.start(every)
+        return pulse
 
     @property
     def off(self) -> str:
@@ -173,7 +187,7 @@ class Cloud:
         if status not in STATES:
             raise ValueError(f"No such server status: {status}")
         with self.lock:
-            number = len(self.instances) + len(self.buried) + 1
+            number = next(self._numbers)
             born = created or self.clock()
             instance = Instance(
                 id=id or self.new_id(),
@@ -206,6 +220,8 @@ class Cloud:
                 raise Missing(instance_id)
             self._touch(instance, "DELETED")
             self.buried[instance_id] = instance
+            if len(self.buried) > MAX_BURIED:
+                del self.buried[next(iter(self.buried))]
             self._order.clear()
         self._tell("removed", instance)
 
@@ -285,6 +301,14 @@ class Cloud:
         if instance.task_state:
             raise Conflict(f"Cannot '{short}' instance {instance.id} while it is in task_state {instance.task_state}")
 
+    def house(self, instance: Instance) -> None:
+        """Gives a server that was being built its host and an address."""
+        number = instance.number
+        high, low = number >> 8 & 255, number & 255
+        instance.host_id = f"{number % 7:056x}"
+        nic = Nic(f"10.40.{high}.{low}", mac=f"fa:16:3e:40:{high:02x}:{low:02x}")
+        instance.addresses = instance.addresses or {"private": (nic,)}
+
     def advance(self) -> None:
         """Ends the actions whose time is up, by the clock. Every read does this first."""
         if not self._acting:
@@ -295,6 +319,8 @@ class Cloud:
                 if instance.ends is None or instance.id not in self.instances:
                     del self._acting[instance.id]
                 elif instance.ends[0] <= now:
+                    if instance.status == "BUILD":
+                        self.house(instance)
                     self._touch(instance, instance.ends[1])
                     done.append(instance)
         for instance in done:

@@ -72,6 +72,11 @@ class Site:
             identity.identity = f"{self.url}/v3"
 
     @property
+    def listening(self) -> tuple[int, int]:
+        """The ports of Keystone and Nova."""
+        return self._identity.server_address[1], self._compute.server_address[1]
+
+    @property
     def auth_url(self) -> str:
         """The versioned identity URL: what an `OS_AUTH_URL` holds."""
         return f"{self.url}/v2.0" if self.cloud.generation == "essex" else f"{self.url}/v3"
