@@ -244,6 +244,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200, "socket_keepalive
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ALWAYS_EAGER = False
 
+# --- agents -------------------------------------------------------------------------------------------------------
+AGENT_INTERVAL = read("AGENT_INTERVAL", int, 30, "Write seconds between two heartbeats of an agent, 1 to 3600.")
+if not 1 <= AGENT_INTERVAL <= 3600:
+    wrong("AGENT_INTERVAL", "Write seconds between two heartbeats of an agent, 1 to 3600.")
+
 # --- API ----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

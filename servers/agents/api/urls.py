@@ -1,5 +1,18 @@
 """The agent API, mounted at /agent/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, path
+
+from servers.agents.api import views
+from servers.agents.program import protocol
+
+
+def below(whole: str) -> str:
+    return whole.removeprefix("/agent/v1/")
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(below(protocol.ENROL_PATH), views.enrol),
+    path(below(protocol.HEARTBEAT_PATH), views.heartbeat),
+]

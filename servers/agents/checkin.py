@@ -1,0 +1,83 @@
+"""A heartbeat: one read, one conditional write, and a hint to open pages."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from console.lib import audit, notify
+from console.models import User
+from servers.agents import enrol, reports
+from servers.agents.models import Agent
+from servers.agents.signals import first_heartbeat
+
+SAMPLES = 30  # kept for the sparkline
+HINTS = timedelta(seconds=4)  # a server that reports more often than this is not hinted each time
+
+
+class UnknownAgent(Exception):
+    """No live agent has this secret: it has to stop."""
+
+
+class Removed(Exception):
+    """The agent was removed here: it has to uninstall itself."""
+
+
+def beat(secret: str, version: str, metrics: dict[str, Any], facts: dict[str, Any] | None) -> None:
+    """Write down that the agent is there and how its host is (both cleaned already).
+
+    The first one makes the server managed, and completes an install. UnknownAgent or Removed when it may not.
+    """
+    agent = (
+        Agent.objects.filter(digest=enrol.digest(secret))
+        .select_related("server")
+        .only("state", "first_seen_at", "last_seen_at", "recent_load", "server__customer_id")
+        .first()
+    )
+    if agent is None or agent.state == Agent.State.REVOKED:
+        raise UnknownAgent
+    if agent.state == Agent.State.LEAVING or agent.server is None:
+        raise Removed
+    fields = reports.columns(metrics) | {"version": version, "last_seen_at": Now()}
+    if facts is not None:
+        fields["facts"] = facts
+    if metrics["load1"] is not None:
+        fields["recent_load"] = [*agent.recent_load, metrics["load1"]][-SAMPLES:]
+    rows = Agent.objects.live().filter(pk=agent.pk)
+    if not (agent.first_seen_at is None and _first(rows, fields)) and not rows.update(**fields):
+        raise UnknownAgent if Agent.objects.filter(pk=agent.pk, state=Agent.State.REVOKED).exists() else Removed
+    if agent.last_seen_at is None or timezone.now() - agent.last_seen_at > HINTS:
+        notify.changed(agent.server.customer_id, f"server-{agent.server_id}")
+
+
+def _first(rows: QuerySet[Agent], fields: dict[str, Any]) -> bool:
+    """The first heartbeat, told to the other wings once. False when another one was faster."""
+    with transaction.atomic():
+        if not rows.filter(first_seen_at__isnull=True).update(first_seen_at=Now(), **fields):
+            return False
+        first_heartbeat.send(sender=Agent, agent=rows.select_related("server").get())
+    return True
+
+
+def remove(agent: Agent, by: User | audit.Actor) -> None:
+    """The agent leaves its server: it uninstalls itself when it is heard next, however long that takes."""
+    actor = audit.Actor.of(by) if isinstance(by, User) else by
+    with transaction.atomic():
+        server = agent.server
+        if server is None or not enrol.end(Agent.objects.filter(pk=agent.pk), Agent.State.LEAVING):
+            return
+        detail = {"agent": str(agent.pk)}
+        audit.note(actor, "agent.removed", target=server, customer_id=server.customer_id, detail=detail)
+        notify.changed(server.customer_id, f"server-{server.pk}")
+
+
+def remove_all(account_ids: list[UUID]) -> int:
+    """The agents of every server of these accounts leave; how many."""
+    with transaction.atomic():
+        return enrol.end(Agent.objects.filter(server__account__in=account_ids), Agent.State.LEAVING)

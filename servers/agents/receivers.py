@@ -1,0 +1,33 @@
+"""What lower apps tell: whose account or customer goes, takes its agents along. Root programs do not stay behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
+
+from accounts.models import CloudAccount
+from accounts.signals import account_removed
+from providers.models import Customer
+from providers.signals import customer_closing
+from servers.agents import checkin
+from servers.agents.models import Agent
+from servers.models import Server
+
+
+@receiver(account_removed)
+def take_agents_off_account(account: CloudAccount, **_: Any) -> None:
+    checkin.remove_all([account.pk])
+
+
+@receiver(customer_closing)
+def take_agents_off_customer(customer: Customer, **_: Any) -> None:
+    checkin.remove_all(list(customer.accounts.values_list("pk", flat=True)))
+
+
+@receiver(pre_delete, sender=Server)
+def take_agent_off_server(instance: Server, **_: Any) -> None:
+    """A live agent has a server (a constraint holds it), so it leaves before the row goes."""
+    Agent.objects.live().filter(server=instance).update(state=Agent.State.LEAVING, server=None, ended_at=Now())
