@@ -147,6 +147,8 @@ class Membership(models.Model):
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.OWNER)
+    # Making this customer made the person's row too: only then may its welcome link set the first password.
+    founding = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     accepted_at = models.DateTimeField(null=True, blank=True)
 
@@ -203,3 +205,22 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} for {self.user}"
+
+
+class Replay(models.Model):
+    """What a call with an `Idempotency-Key` was answered, so that a repeat is answered the same (24 h)."""
+
+    id = models.BigAutoField(primary_key=True)
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="replays")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)  # SHA-256 of the call and its body
+    status = models.PositiveSmallIntegerField(null=True)  # null while the first call is under way
+    answer = models.JSONField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider", "key"], name="replay_once")]
+        indexes = [models.Index(fields=["expires_at"], name="replay_expiry")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
     from console.models import User
+    from providers.models import Provider
 
 
 class ProviderKeyQuerySet(models.QuerySet[Any]):
@@ -20,6 +21,14 @@ class ProviderKeyQuerySet(models.QuerySet[Any]):
 
 
 class CustomerQuerySet(models.QuerySet[Any]):
+    def known_to(self, provider: Provider) -> CustomerQuerySet:
+        """The provider's own customers, closed ones too, each with its last mail in `last_mails`."""
+        from providers.models import Mail
+
+        last = Prefetch("mails", Mail.objects.order_by("-queued_at", "-id")[:1], to_attr="last_mails")
+        # Also those without an id of the provider are left out: the provider cannot name them.
+        return self.filter(provider=provider).exclude(external_id="").prefetch_related(last)
+
     def open_to(self, user: User, door: str | None = None) -> CustomerQuerySet:
         """The customers that `user` belongs to and accepted, closed ones left out.
 

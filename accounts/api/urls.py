@@ -1,5 +1,10 @@
 """The provider API's accounts, mounted at /api/provider/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from accounts.api import views
+
+urlpatterns = [
+    path("customers/<ext:external_id>/accounts", views.Accounts.as_view(), name="api-accounts"),
+    path("customers/<ext:external_id>/accounts/<ext:account_id>", views.OneAccount.as_view(), name="api-account"),
+]

@@ -1,5 +1,11 @@
 """The provider API's servers, mounted at /api/provider/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from servers.api import views
+
+urlpatterns = [
+    path("customers/<ext:external_id>/servers", views.Servers.as_view(), name="api-servers"),
+    path("customers/<ext:external_id>/accounts/<ext:account_id>/join-tokens", views.JoinTokens.as_view(),
+         name="api-join-tokens"),
+]

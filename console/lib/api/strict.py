@@ -1,0 +1,51 @@
+"""What callers send: a field that we do not know is an error, not silence (it is mostly a spelling mistake)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+
+class In(serializers.Serializer[Any]):
+    """A request body. Subclasses say the fields; anything else is refused in words."""
+
+    default_error_messages = {"invalid": "Send a JSON object."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        unknown = [str(name) for name in data if name not in self.fields] if isinstance(data, Mapping) else []
+        if unknown:
+            words = f"Unknown field. Known: {', '.join(self.fields)}."
+            raise serializers.ValidationError({name: [words] for name in unknown})
+        return value
+
+
+class ExternalId(serializers.RegexField):
+    """The caller's own id of something: 1 to 120 characters, no slash, no control characters, no space at its ends."""
+
+    default_error_messages = {
+        "invalid": "Use 1 to 120 characters without a slash, control characters, or spaces at the ends.",
+        "max_length": "Use 120 characters at most.",
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            r"^(?!\.{1,2}$)(?!\s)[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+(?<!\s)$",
+            max_length=120, trim_whitespace=False, **options,
+        )
+
+
+class ExternalIdInPath:
+    """The same id as a part of an address."""
+
+    regex = "[^/]+"
+
+    def to_python(self, text: str) -> str:
+        if "\0" in text:
+            raise ValueError(text)
+        return text
+
+    def to_url(self, value: str) -> str:
+        return value

@@ -1,0 +1,65 @@
+"""What every call of the provider API has in common: the key, its scope, lookups that start at the caller's own rows."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.urls import register_converter
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from console.lib.api.paging import Pages
+from console.lib.api.strict import ExternalIdInPath
+from console.lib.audit import Actor
+from providers.api.auth import HasScope, ProviderAuthentication
+from providers.models import Customer, Provider
+
+register_converter(ExternalIdInPath, "ext")
+
+
+class ByExternalId(Pages):
+    """In the order of the provider's own ids."""
+
+    fields = ("external_id",)
+
+
+class ProviderView(APIView):
+    """A call of the provider API. `scopes` names what each method wants; a foreign id is a 404."""
+
+    authentication_classes = (ProviderAuthentication,)
+    permission_classes = (HasScope,)
+    scopes: ClassVar[dict[str, str]] = {}
+    pagination_class: type[BasePagination] | None = None  # for the schema
+
+    @property
+    def provider(self) -> Provider:
+        return self.request.auth.provider  # type: ignore[union-attr,no-any-return]  # HasScope let no stranger in
+
+    @property
+    def actor(self) -> Actor:
+        return self.request.user.actor  # type: ignore[union-attr,no-any-return]
+
+    def customers(self) -> QuerySet[Customer]:
+        return Customer.objects.known_to(self.provider)
+
+    def customer(self, external_id: str) -> Customer:
+        found: Customer | None = self.customers().filter(external_id=external_id).first()
+        if found is None:
+            raise NotFound(f"You have no customer with the id {external_id}. PUT it to create it.", "customer_unknown")
+        return found
+
+    def given(self, serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+        """The request's body, checked."""
+        wanted = serializer(data=data)
+        wanted.is_valid(raise_exception=True)
+        return dict(wanted.validated_data)
+
+    def pages(self, request: Request, rows: QuerySet[Any], out: type[Serializer[Any]], pages: type[Pages]) -> Response:
+        """One page of `rows`."""
+        paging = pages()
+        return paging.get_paginated_response(out(paging.paginate_queryset(rows, request, self), many=True).data)

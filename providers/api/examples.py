@@ -1,0 +1,16 @@
+"""Examples that the API's pages show."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiExample
+
+PERSON = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines Ltd"}
+CUSTOMER = {
+    "external_id": "c-1001", **PERSON, "status": "active", "created_at": "2025-01-07T09:30:00Z", "closed_at": None,
+    "mail": {"state": "sent", "reason": "The mail server took it.", "queued_at": "2025-01-07T09:30:00Z",
+             "ended_at": "2025-01-07T09:30:02Z"},
+}
+
+ASKED = OpenApiExample("A customer", PERSON, request_only=True)
+ASKED_BY_POST = OpenApiExample("A customer", {"external_id": "c-1001", **PERSON}, request_only=True)
+TOLD = OpenApiExample("A customer", CUSTOMER, response_only=True, status_codes=["200", "201", "202"])

@@ -1,0 +1,165 @@
+"""The provider API's calls about customers (PROMISES.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.lib.api.paging import Pages
+from providers import customers, replays
+from providers.api.base import ByExternalId, ProviderView
+from providers.api.examples import ASKED, ASKED_BY_POST, TOLD
+from providers.api.serializers import CustomerIn, CustomerOut, EndpointOut, NewCustomerIn
+from providers.models import Customer
+
+WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "customers:write")
+
+
+class KeyReused(APIException):
+    status_code = 422
+    default_detail = "This Idempotency-Key came with another body before. Use a new key for a new call."
+    default_code = "idempotency_key_reused"
+
+
+class CustomerView(ProviderView):
+    def _put(self, external_id: str, fields: dict[str, Any]) -> tuple[int, Any]:
+        outcome = customers.put(self.provider, external_id, fields, self.actor)
+        return 201 if outcome.created else 200, self._told(external_id)
+
+    def _told(self, external_id: str) -> Any:
+        return CustomerOut(self.customer(external_id)).data
+
+
+class Customers(CustomerView):
+    scopes: ClassVar = WRITES
+    pagination_class = ByExternalId
+
+    @extend_schema(
+        operation_id="customers_list", tags=["Customers"], responses=CustomerOut(many=True),
+        parameters=[OpenApiParameter("status", str, enum=Customer.Status.values, description="Only those.")],
+    )
+    def get(self, request: Request) -> Response:
+        """Your customers, closed ones too, in the order of your ids."""
+        rows = self.customers()
+        if status := request.query_params.get("status"):
+            if status not in Customer.Status.values:
+                raise ValidationError({"status": [f"Write one of {', '.join(Customer.Status.values)}."]})
+            rows = rows.filter(status=status)
+        return self.pages(request, rows, CustomerOut, ByExternalId)
+
+    @extend_schema(
+        operation_id="customers_create", tags=["Customers"], request=NewCustomerIn, examples=[ASKED_BY_POST, TOLD],
+        parameters=[OpenApiParameter(
+            "Idempotency-Key", str, OpenApiParameter.HEADER,
+            description="Up to 255 characters. The same call within 24 hours gets the same answer.",
+        )],
+        responses={201: CustomerOut, 200: CustomerOut, 422: OpenApiResponse(description="The key came with another body.")},
+    )
+    def post(self, request: Request) -> Response:
+        """The same as PUT, with your id in the body."""
+        fields = self.given(NewCustomerIn, request.data)
+        key = request.headers.get("Idempotency-Key")
+        external_id = fields.pop("external_id")
+        if key is None:
+            status, answer = self._put(external_id, fields)
+            return Response(answer, status=status)
+        if not (0 < len(key) <= 255 and key.isprintable()):
+            raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
+        try:
+            status, answer = replays.once(
+                self.provider, key, b"POST customers\0" + canonical(request.data),
+                lambda: self._put(external_id, fields),
+            )
+        except replays.Mismatch as mismatch:
+            raise KeyReused from mismatch
+        return Response(answer, status=status)
+
+
+class OneCustomer(CustomerView):
+    scopes: ClassVar = WRITES
+
+    @extend_schema(operation_id="customers_read", tags=["Customers"], responses=CustomerOut, examples=[TOLD])
+    def get(self, request: Request, external_id: str) -> Response:
+        """One customer, with the state of the last mail."""
+        return Response(self._told(external_id))
+
+    @extend_schema(
+        operation_id="customers_put", tags=["Customers"], request=CustomerIn, examples=[ASKED, TOLD],
+        responses={201: CustomerOut, 200: CustomerOut},
+    )
+    def put(self, request: Request, external_id: str) -> Response:
+        """201: made, or reopened after DELETE (with a mail). 200: unchanged, or its contact data updated.
+
+        Send it as often as you like: one customer, one mail. Nobody's sign-in ever changes by it.
+        """
+        if not isinstance(request.data, dict):
+            raise ValidationError(["Send a JSON object."])
+        if request.data.get("external_id", external_id) != external_id:
+            raise ValidationError({"external_id": ["The address names another id. Leave it out of the body."]})
+        fields = self.given(NewCustomerIn, {**request.data, "external_id": external_id})
+        fields.pop("external_id")
+        status, answer = self._put(external_id, fields)
+        return Response(answer, status=status)
+
+    @extend_schema(operation_id="customers_close", tags=["Customers"], responses={204: None})
+    def delete(self, request: Request, external_id: str) -> Response:
+        """Close it: nobody gets in, cloud credentials are wiped at once. PUT reopens it within the grace period."""
+        customers.close(self.customer(external_id), self.actor)
+        return Response(status=204)
+
+
+class Suspend(CustomerView):
+    scopes: ClassVar = WRITES
+
+    @extend_schema(operation_id="customers_suspend", tags=["Customers"], request=None, responses=CustomerOut)
+    def post(self, request: Request, external_id: str) -> Response:
+        """Its people can look and do nothing; nothing syncs, no work runs. 409 when it is closed."""
+        customers.suspend(self.customer(external_id), self.actor)
+        return Response(self._told(external_id))
+
+
+class Resume(CustomerView):
+    scopes: ClassVar = WRITES
+
+    @extend_schema(operation_id="customers_resume", tags=["Customers"], request=None, responses=CustomerOut)
+    def post(self, request: Request, external_id: str) -> Response:
+        """Undo suspend. 409 when it is closed."""
+        customers.resume(self.customer(external_id), self.actor)
+        return Response(self._told(external_id))
+
+
+class ResendMail(CustomerView):
+    scopes: ClassVar = WRITES
+
+    @extend_schema(operation_id="customers_resend_mail", tags=["Customers"], request=None, responses={202: CustomerOut})
+    def post(self, request: Request, external_id: str) -> Response:
+        """Send the first mail again, with a fresh link; to the present contact address while nobody has come in.
+
+        A mail that still waits to be sent is not doubled. 409 when the customer is closed.
+        """
+        customers.resend_mail(self.customer(external_id), self.actor)
+        return Response(self._told(external_id), status=202)
+
+
+class BySlug(Pages):
+    fields = ("slug",)
+
+
+class Endpoints(ProviderView):
+    scopes: ClassVar = {"GET": "accounts:read"}
+    pagination_class = BySlug
+
+    @extend_schema(operation_id="endpoints_list", tags=["Accounts"], responses=EndpointOut(many=True))
+    def get(self, request: Request) -> Response:
+        """The cloud endpoints that staff registered for you, with the version found."""
+        return self.pages(request, self.provider.endpoints.all(), EndpointOut, BySlug)
+
+
+def canonical(data: Any) -> bytes:
+    """The body as JSON whose keys are in order: what makes two bodies the same."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,64 @@
+"""Single-use links that let a person in, or let one set a first password. Only a SHA-256 of the token is kept."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from hashlib import sha256
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from console.models import User
+from providers.models import Customer, SignInLink
+
+Purpose = SignInLink.Purpose
+LIFETIMES = {Purpose.SET_PASSWORD: timedelta(days=3), Purpose.SIGN_IN: timedelta(hours=1)}
+_PATHS = {Purpose.SET_PASSWORD: "welcome", Purpose.SIGN_IN: "in"}
+
+
+def issue(
+    user: User, purpose: SignInLink.Purpose, customer: Customer | None = None, lifetime: timedelta | None = None
+) -> str:
+    """A new token; `address` makes it a link. With a customer, the sign-in will see that customer only."""
+    token = secrets.token_urlsafe(32)
+    SignInLink.objects.create(
+        digest=_digest(token), purpose=purpose, user=user, customer=customer,
+        expires_at=timezone.now() + (lifetime or LIFETIMES[purpose]),
+    )
+    return token
+
+
+def address(purpose: SignInLink.Purpose, token: str) -> str:
+    return f"{settings.PUBLIC_URL}/{_PATHS[purpose]}/{token}/"
+
+
+def peek(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:
+    """The link if it would open now. Looking does not use it up: mail scanners fetch every link of a mail."""
+    return _live().filter(digest=_digest(token), purpose=purpose).select_related("user", "customer__provider").first()
+
+
+def redeem(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:
+    """Use the link up. Of many that try at once, one gets it; None for the others, and for what is over or unknown."""
+    link = peek(token, purpose)
+    # Conditions on this table alone: PostgreSQL checks them again after it waited for a rival, joined ones it does not.
+    unused = SignInLink.objects.filter(pk=link.pk, used_at__isnull=True, expires_at__gt=Now()) if link else None
+    return link if unused is not None and unused.update(used_at=Now()) else None
+
+
+def find(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:
+    """The link, over or not: to say what became of it."""
+    rows = SignInLink.objects.filter(digest=_digest(token), purpose=purpose)
+    return rows.select_related("user", "customer__provider").first()
+
+
+def _live() -> QuerySet[SignInLink]:
+    return SignInLink.objects.filter(used_at__isnull=True, expires_at__gt=Now(), user__is_active=True).exclude(
+        customer__status=Customer.Status.CLOSED
+    )
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode(errors="surrogatepass")).hexdigest()

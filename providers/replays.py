@@ -1,0 +1,47 @@
+"""`Idempotency-Key`: the same call again is answered as the first time, without doing it again; for 24 hours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from providers.models import Provider, Replay
+
+KEPT = timedelta(hours=24)
+Answer = tuple[int, Any]
+
+
+class Mismatch(Exception):
+    """The key was used for another body before."""
+
+
+def once(provider: Provider, key: str, call: bytes, act: Callable[[], Answer]) -> Answer:
+    """`act()`'s status and JSON, or what it was when `key` came first. Raises Mismatch when `call` differs from then.
+
+    All in one transaction: a rival with the same key waits, and when `act` raises, the key is free again.
+    """
+    digest = sha256(call).hexdigest()
+    with transaction.atomic():
+        _forget(provider)
+        fresh = {"digest": digest, "expires_at": timezone.now() + KEPT}
+        row, _ = Replay.objects.select_for_update().get_or_create(provider=provider, key=key, defaults=fresh)
+        if row.expires_at <= timezone.now():
+            row.digest, row.status, row.expires_at = digest, None, fresh["expires_at"]
+        if row.digest != digest:
+            raise Mismatch
+        if row.status is None:
+            row.status, row.answer = act()
+            row.save()
+    return row.status, row.answer
+
+
+def _forget(provider: Provider) -> None:
+    """Drop some of what is over; rows that somebody else holds are left to them."""
+    over = Replay.objects.filter(provider=provider, expires_at__lte=Now()).select_for_update(skip_locked=True)
+    Replay.objects.filter(pk__in=list(over.values_list("pk", flat=True)[:100])).delete()
