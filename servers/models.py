@@ -7,7 +7,7 @@ import uuid
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from accounts.models import CloudAccount
 from providers.models import Customer
@@ -64,6 +64,7 @@ class Server(models.Model):
             models.Index(fields=["customer", "name", "id"], name="server_by_name"),
             models.Index(fields=["customer", "state", "name", "id"], name="server_by_state"),
             models.Index(fields=["account", "name", "id"], name="server_by_account"),
+            models.Index("customer", Coalesce("cloud_created_at", "first_seen_at"), "id", name="server_by_age"),
             GinIndex(fields=["ips"], name="server_by_ip"),
         ]
 
