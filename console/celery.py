@@ -7,27 +7,61 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    heartbeat_sent,
+    setup_logging,
+    worker_process_init,
+    worker_ready,
+)
+from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("muster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_default_queue = "default"
-app.conf.task_routes = {"installs.*": {"queue": "ssh"}, "console.pulse_ssh": {"queue": "ssh"}}
+app.conf.task_routes = {"installs.*": {"queue": "ssh"}}
 app.conf.beat_schedule = {
     "sweep": {"task": "console.sweep", "schedule": 3.0, "options": {"expires": 10}},
-    "pulse": {"task": "console.pulse", "schedule": 5.0, "options": {"expires": 15}},
-    "pulse-ssh": {"task": "console.pulse_ssh", "schedule": 5.0, "options": {"expires": 15}},
     "sync-due": {"task": "accounts.sync_due", "schedule": 5.0, "options": {"expires": 10}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
 }
+app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()
 
 
-@worker_process_init.connect
+@setup_logging.connect(weak=False)
+def _keep_djangos(**_: Any) -> None:
+    """Settings' LOGGING holds for Celery too: with a receiver here, it sets up none of its own."""
+
+
+@worker_process_init.connect(weak=False)
 def _bind_life(**_: Any) -> None:
     """A pool process ends with its worker, even when that one was killed."""
     from console.lib.children import die_with_parent
 
     die_with_parent(signal.SIGKILL)
+
+
+@worker_ready.connect(weak=False)
+@heartbeat_sent.connect(weak=False)
+def _worker_lives(**_: Any) -> None:
+    """From the worker's main loop, every two seconds."""
+    from console.lib import pulse
+
+    for queue in app.amqp.queues.consume_from:
+        pulse.leave_sometimes(queue)
+
+
+@beat_init.connect(weak=False)
+def _beat_starts(**_: Any) -> None:
+    """Beat lives for as long as the broker takes what it sends; only in beat's process is that its own sign."""
+    from console.lib import pulse
+
+    def sent(**_: Any) -> None:
+        pulse.leave_sometimes("beat")
+
+    after_task_publish.connect(sent, weak=False)
+    pulse.leave("beat")

@@ -14,7 +14,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from console.lib import embedded, seal
-from console.lib.env import env, folder, listed, read, wrong, yes_no
+from console.lib.env import env, folder, listed, port, read, wrong, yes_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -23,11 +23,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 MUSTER_HOME = read("MUSTER_HOME", folder, BASE_DIR / ".muster", "Name the folder of the embedded mode's state.")
 DATABASE_URL = read("DATABASE_URL", str, "", "")
 REDIS_URL = read("REDIS_URL", str, "", "")
-EMBEDDED = embedded.engine(MUSTER_HOME) if not (DATABASE_URL and REDIS_URL) else None
+try:
+    EMBEDDED = embedded.engine(MUSTER_HOME) if not (DATABASE_URL and REDIS_URL) else None
+except OSError as fault:
+    wrong("MUSTER_HOME", f"{fault.strerror}: {fault.filename}. Name a folder that this user may make and write.")
 if EMBEDDED:
     DATABASE_URL = DATABASE_URL or EMBEDDED.database_url
     REDIS_URL = REDIS_URL or EMBEDDED.redis_url
-PORT = read("PORT", int, 8000, "Write a port number, such as PORT=8000.")
+PORT = read("PORT", port, 8000, "Write a port number, such as PORT=8000.")
 PUBLIC_URL = read("PUBLIC_URL", str, f"http://127.0.0.1:{PORT}", "Write the address people use.").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname or _public.path:
@@ -120,6 +123,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "console.portal.shell.shell",
             ],
         },
     }
@@ -139,7 +143,7 @@ _database["OPTIONS"] = {
     **({"pool": {"min_size": 1, "max_size": _pool, "timeout": 20}} if _pool else {}),
 }
 _database["CONN_MAX_AGE"] = 0 if _pool else 60
-_database["CONN_HEALTH_CHECKS"] = not _pool
+_database["CONN_HEALTH_CHECKS"] = True  # a database that was started again costs nobody an error
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
@@ -240,8 +244,21 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_TIME_LIMIT = 1800
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200, "socket_keepalive": True}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 7200,
+    "socket_keepalive": True,
+    "socket_connect_timeout": 3,
+    "health_check_interval": 20,
+    # Whoever rings does not wait for a broker that is away: the row is written, and the sweep rings again.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+    "connect_retries_timeout": 2,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # workers and beat wait for it as long as it takes
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_ALWAYS_EAGER = False
 
 # --- agents -------------------------------------------------------------------------------------------------------
@@ -277,8 +294,8 @@ _shared = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    seal.redact_event,
     structlog.processors.format_exc_info,
+    seal.redact_event,  # last: a traceback may quote what it must not
 ]
 structlog.configure(
     processors=[structlog.stdlib.filter_by_level, *_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -306,5 +323,10 @@ LOGGING = {
         "keystoneauth": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
         "django.server": {"level": "WARNING"},
+        # Beat rings every few seconds; of work that went well the rows speak.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "django_structlog.celery": {"level": "WARNING"},
     },
 }

@@ -49,6 +49,14 @@ def listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def port(text: str) -> int:
+    """A TCP port that one may listen on."""
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
 def folder(text: str) -> Path:
     """A path made absolute."""
     return Path(text).expanduser().resolve()

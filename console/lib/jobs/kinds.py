@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import structlog
 from celery import shared_task
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from console.lib.faults import Fault, SlowDown, Unreachable
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
@@ -42,7 +42,8 @@ def register(kind: Kind) -> Kind:
 
 
 def answers(
-    name: str, model: type[J], *, seconds: float = 30.0, attempts: int = 5, lost: Literal["again", "interrupt"] = "again"
+    name: str, model: type[J], *, seconds: float = 30.0, attempts: int = 5,
+    lost: Literal["again", "interrupt"] = "again",
 ) -> Callable[[Callable[[J, Lease], str | None]], Any]:
     """Make `function(row, lease)` the worker of this kind, as the Celery task `name`.
 
@@ -72,22 +73,25 @@ def work(kind: Kind, function: Callable[[Any, Lease], str | None], row: Any, lea
             lease.end(JobState.DONE, outcome)
     except Lost:
         log.info("lease lost", kind=kind.name, pk=str(lease.pk))
-    except (Unreachable, SlowDown) as fault:
-        try:
-            if row.attempts >= kind.attempts:
-                lease.end(JobState.FAILED, fault.words)
-            else:
-                lease.again(pause(row.attempts, fault), fault.words)
-        except Lost:
-            log.info("lease lost", kind=kind.name, pk=str(lease.pk))
+    except (OperationalError, InterfaceError) as fault:
+        # The database was away, so nothing can be written down. The lease runs out, and the sweep does what `lost` says.
+        log.warning("database lost in the middle of a job", kind=kind.name, pk=str(lease.pk), reason=str(fault))
+        close_old_connections()
     except Exception as fault:  # noqa: BLE001  # the row must end with words whatever broke; the trace goes to the log
-        if not isinstance(fault, Fault):
-            log.exception("job broke", kind=kind.name, pk=str(lease.pk))
-        words = fault.words if isinstance(fault, Fault) else "Something broke on our side. Staff can see what in the log."
-        try:
-            lease.end(JobState.FAILED, words)
-        except Lost:
-            log.info("lease lost", kind=kind.name, pk=str(lease.pk))
+        _settle(kind, row, lease, fault)
+
+
+def _settle(kind: Kind, row: Any, lease: Lease, fault: Exception) -> None:
+    try:
+        if isinstance(fault, (Unreachable, SlowDown)) and row.attempts < kind.attempts:
+            lease.again(pause(row.attempts, fault), fault.words)
+        elif isinstance(fault, Fault):
+            lease.end(JobState.FAILED, fault.words)
+        else:
+            log.error("job broke", kind=kind.name, pk=str(lease.pk), exc_info=fault)
+            lease.end(JobState.FAILED, "Something broke on our side. Staff can see what in the log.")
+    except Lost:
+        log.info("lease lost", kind=kind.name, pk=str(lease.pk))
 
 
 def pause(attempt: int, fault: Fault | None = None, base: float = 5.0, most: float = 900.0) -> float:

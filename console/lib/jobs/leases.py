@@ -1,4 +1,4 @@
-"""Claim a row, hold it with a fence, keep the hold alive, and end it: each a conditional update on the database's clock."""
+"""Claim a row, hold it with a fence, keep the hold, end it: conditional updates, all on the database's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import structlog
-from django.db import DatabaseError, connection, models, transaction
+from django.db import Error, connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -71,7 +71,9 @@ def announce(model: type[Job], pks: Iterable[Any]) -> None:
         ended.send(sender=model, pk=pk)
 
 
-def claim(rows: models.QuerySet[J], seconds: float, limit: int = 1, take_abandoned: bool = True) -> list[tuple[J, Lease]]:
+def claim(
+    rows: models.QuerySet[J], seconds: float, limit: int = 1, take_abandoned: bool = True
+) -> list[tuple[J, Lease]]:
     """Take up to `limit` of `rows` that nobody holds. Two workers never get the same row."""
     free = Q(state__in=(JobState.QUEUED, JobState.WAITING), due_at__lte=Now())
     if take_abandoned:
@@ -107,6 +109,11 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
         self._every = min((lease.seconds for lease in leases), default=30.0) / 3
 
+    def add(self, lease: Lease) -> None:
+        """Hold this one too."""
+        with self._lock:
+            self._leases[lease.model, lease.pk] = lease
+
     def drop(self, lease: Lease) -> None:
         """This one is over; renew it no more."""
         with self._lock:
@@ -116,7 +123,9 @@ class Keeper:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -142,7 +151,7 @@ class Keeper:
                 model._default_manager.filter(mine, state=JobState.RUNNING).update(
                     leased_until=Now() + timedelta(seconds=seconds)
                 )
-            except DatabaseError as fault:  # the database is away: try again at the next beat, the fence guards us
+            except Error as fault:  # the database is away: try again at the next beat, the fence guards us
                 log.warning("leases not renewed", reason=str(fault))
                 connection.close()
 
