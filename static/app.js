@@ -19,12 +19,13 @@ function ageInWords(moment, now) {
 }
 function tellAges(within = document) {
   const now = new Date();
+  const timeZone = document.documentElement.dataset.timeZone; // the person's own choice; otherwise this browser's
   for (const time of all("time[data-age]", within)) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
     const words = ageInWords(moment, now);
     if (time.textContent !== words) time.textContent = words;
-    time.title = moment.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long" });
+    time.title = moment.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long", timeZone });
   }
 }
 

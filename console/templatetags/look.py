@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from django import forms, template
 from django.forms import BoundField
 from django.templatetags.static import static
@@ -168,3 +169,21 @@ def dressed(field: BoundField) -> SafeString:
     classes = [field.field.widget.attrs.get("class", ""), css, "is-invalid" if field.errors else ""]
     words = f"{field.auto_id}_words"
     return field.as_widget(attrs={"class": " ".join(filter(None, classes)), "aria-describedby": words})
+
+
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (("Android",) * 2, ("iPhone",) * 2, ("iPad",) * 2, ("Windows",) * 2, ("Mac OS", "macOS"), ("Linux",) * 2)
+
+
+@register.filter
+def browser_name(agent: str) -> str:
+    """ "Firefox on Linux" out of a user agent; the agent's own words where it is none of the known."""
+    browser = next((name for sign, name in _BROWSERS if sign in agent), "")
+    system = next((name for sign, name in _SYSTEMS if sign in agent), "")
+    return " on ".join(filter(None, (browser, system))) or agent[:60] or "An unknown browser"
+
+
+@register.simple_tag
+def request_id() -> str:
+    """The id under which the log keeps this request: what a person can quote to staff."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
