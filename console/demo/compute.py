@@ -112,7 +112,8 @@ class Compute:
             return slow
         style = Style(self.cloud, request, version, project_id, 1)
         reply = self._answer(Call(self.cloud, request, token, style, project_id, self.limits), target)
-        return reply if reply.status == 202 and not reply.body else reply.with_headers(request_id)
+        # Its actions and its unknown paths answer in text, and without the id (essex.txt, stop and tenantnets).
+        return reply.with_headers(request_id) if "json" in reply.headers["Content-Type"] else reply
 
     def _modern(self, request: Request, version: str, rest: list[str]) -> Reply:
         ids = f"req-{uuid.uuid4()}"
