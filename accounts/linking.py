@@ -1,0 +1,268 @@
+"""Cloud credentials of a customer: pushed with a version that only grows, verified by really signing in, rotated.
+
+Fresh credentials wait in `pending_*`; the old ones stay live until the new ones have passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from django.db import models, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts import clouds, opening
+from accounts.models import CloudAccount, CredentialPush, SyncRun
+from accounts.signals import account_removed
+from console.lib import audit, notify
+from console.lib.denials import Denied, Wrong
+from console.lib.faults import BadCredentials, Unexpected
+from console.lib.jobs import leases, ring
+from console.lib.jobs.leases import Lease
+from console.lib.jobs.rows import ACTIVE
+from console.lib.seal import SealBroken
+from providers.models import CloudEndpoint, Customer
+
+log = structlog.get_logger(__name__)
+
+SYNC: Final = "accounts.sync"  # the task that verifies, lists and writes (servers/tasks.py)
+
+# Each platform's forms: (needed, allowed besides).
+_FORMS: Final[dict[str, tuple[tuple[frozenset[str], frozenset[str]], ...]]] = {
+    "openstack": (
+        (frozenset({"username", "password", "project"}), frozenset({"user_domain", "project_domain"})),
+        (frozenset({"application_credential_id", "application_credential_secret"}), frozenset()),
+    ),
+    "cloudstack": ((frozenset({"api_key", "secret_key"}), frozenset()),),
+    "vcloud": (
+        (frozenset({"username", "org", "password"}), frozenset()),
+        (frozenset({"api_token", "org"}), frozenset()),
+    ),
+}
+
+
+class Replaced(Exception):
+    """The credentials that were being verified are not the newest any more. Verify again."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """`created`: the account is new, or was removed before. `changed`: these credentials were not known yet."""
+
+    account: CloudAccount
+    created: bool
+    changed: bool
+
+
+def push(
+    customer: Customer,
+    external_id: str,
+    *,
+    endpoint: CloudEndpoint,
+    name: str,
+    version: int,
+    credentials: Mapping[str, str],
+    actor: audit.Actor,
+) -> Pushed:
+    """Take credentials over from the provider; a worker verifies them. The same push again changes nothing.
+
+    Raises Wrong for credentials of the wrong form or another provider's endpoint; Denied for a version that is older
+    than one pushed before, for other credentials under the same version, for a closed customer, and for a move to
+    another endpoint while credentials are live (they would be sent to a cloud they were not meant for).
+    """
+    credentials = {key: value for key, value in credentials.items() if value}
+    _check(customer, endpoint, version, credentials)
+    with transaction.atomic():
+        # Locks go customer, account, run, everywhere; "no key" lets a sync of the customer insert servers meanwhile.
+        # Twenty pushes at once come one after the other here.
+        open_ones = Customer.objects.exclude(status=Customer.Status.CLOSED).select_for_update(no_key=True)
+        if not open_ones.filter(pk=customer.pk).exists():
+            raise Denied("This customer is closed. Make it again first.", "customer_closed")
+        account = _lock(CloudAccount.objects.filter(customer=customer, external_id=external_id))
+        created = account is None or account.removed_at is not None
+        if account is None:
+            account = CloudAccount.objects.create(
+                customer=customer, external_id=external_id, endpoint=endpoint, name=name
+            )
+        elif account.endpoint_id != endpoint.pk:
+            if account.sealed:
+                raise Denied(
+                    "This account has credentials for another endpoint. Remove it, or push another account.",
+                    "endpoint_differs",
+                )
+            account.endpoint = endpoint
+        changed = _take(account, version, credentials, actor)
+        if created or changed:
+            account.status, account.status_at = CloudAccount.Status.PENDING, timezone.now()
+            stays = f" Version {account.credentials_version} stays in use until it passes." if account.sealed else ""
+            account.status_reason = f"Version {version} of the credentials is being verified.{stays}"
+        if created or changed or account.name != name:
+            account.name, account.removed_at = name, None
+            account.save(update_fields=[
+                "name", "removed_at", "endpoint", "status", "status_at", "status_reason",
+                "pending_sealed", "pending_version",
+            ])  # fmt: skip
+            notify.changed(customer.pk, "accounts")
+        if created or changed:
+            verb = "account.linked" if created else "account.credentials_pushed"
+            audit.note(actor, verb, target=account, customer_id=customer.pk, provider_id=customer.provider_id,
+                       detail={"version": version})  # fmt: skip
+        if account.pending_sealed:
+            ask(account, SyncRun.Trigger.PUSH)
+    account.refresh_from_db()
+    return Pushed(account, created, changed)
+
+
+def ask(account: CloudAccount, trigger: str) -> SyncRun:
+    """A sync of this account, soon: the one that waits already, or a new one. Call it inside a transaction."""
+    run = SyncRun(account=account, trigger=trigger)
+    SyncRun.objects.bulk_create([run], ignore_conflicts=True)  # one active run an account: the database sees to it
+    active: SyncRun = account.sync_runs.filter(state__in=ACTIVE).first() or run
+    # If that one is past its sign-in already, the schedule makes the next one when it has ended.
+    CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=Now())
+    ring(SYNC, active.pk)
+    return active
+
+
+def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
+    """Sign in with the pending credentials; when that works they are the live ones. Returns the driver that signed in.
+
+    No transaction may be open. BadCredentials ends the push as refused, and what was live stays live; any other fault
+    leaves it pending. Raises Replaced when a newer push came meanwhile, Lost when the lease is gone.
+    """
+    version = account.pending_version
+    credentials = _opened(account.pending_credentials)
+    try:
+        driver = opening.driver(account, credentials)
+        checked = driver.check()
+    except BadCredentials as fault:
+        with _still_pending(account, version, lease) as held:
+            held.pending_sealed, held.pending_version = "", 0
+            held.save(update_fields=["pending_sealed", "pending_version"])
+            held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
+                outcome=CredentialPush.Outcome.REFUSED, reason=fault.words, ended_at=Now()
+            )
+        raise
+    with _still_pending(account, version, lease) as held:
+        held.promote_pending()
+        held.version_found = checked.version[:60]
+        held.save(update_fields=["sealed", "credentials_version", "pending_sealed", "pending_version", "version_found"])
+        CloudAccount.objects.filter(pk=held.pk).update(verified_at=Now())
+        CloudEndpoint.objects.filter(pk=held.endpoint_id).update(version_found=checked.version[:60])
+        held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
+            outcome=CredentialPush.Outcome.PASSED, ended_at=Now()
+        )
+        audit.note(audit.SYSTEM, "account.credentials_verified", target=held, customer_id=held.customer_id,
+                   provider_id=held.endpoint.provider_id, detail={"version": version})  # fmt: skip
+    account.refresh_from_db()
+    return driver
+
+
+def live(account: CloudAccount) -> clouds.Driver:
+    """A driver with the credentials that passed. BadCredentials when none have."""
+    if not account.sealed:
+        raise BadCredentials(refusal(account) or "No credentials were pushed yet.")
+    return opening.driver(account, _opened(account.credentials))
+
+
+def refusal(account: CloudAccount) -> str:
+    """Why the newest push was refused, as a sentence; "" when it passed, waits, or there was none."""
+    newest = account.pushes.order_by("-version", "-id").first()
+    if newest is None or newest.outcome != CredentialPush.Outcome.REFUSED:
+        return ""
+    stays = f" Version {account.credentials_version} stays in use." if account.sealed else ""
+    return f"Version {newest.version} of the credentials was refused. {newest.reason}{stays}"
+
+
+def remove(account: CloudAccount, actor: audit.Actor) -> None:
+    """The account leaves the lists and its credentials are wiped at once. Twice is harmless."""
+    with transaction.atomic():
+        held = _lock(CloudAccount.objects.filter(pk=account.pk, removed_at__isnull=True))
+        if held is None:
+            return
+        wipe(held, "The account was removed.")
+        CloudAccount.objects.filter(pk=held.pk).update(removed_at=Now())
+        account_removed.send(sender=CloudAccount, account=held)
+        audit.note(actor, "account.removed", target=held, customer_id=held.customer_id,
+                   provider_id=held.customer.provider_id)  # fmt: skip
+        notify.changed(held.customer_id, "accounts")
+        notify.changed(held.customer_id, "servers")
+
+
+def wipe(account: CloudAccount, why: str) -> None:
+    """Forget every credential of the account, and stop what runs with them. Call it inside a transaction."""
+    CloudAccount.objects.filter(pk=account.pk).update(
+        sealed="", credentials_version=0, pending_sealed="", pending_version=0
+    )
+    leases.cancel(SyncRun.objects.filter(account=account), why)
+    account.pushes.filter(outcome=CredentialPush.Outcome.PENDING).update(
+        outcome=CredentialPush.Outcome.REPLACED, reason=why, ended_at=Now()
+    )
+
+
+def _lock(accounts: models.QuerySet[CloudAccount]) -> CloudAccount | None:
+    return accounts.select_for_update(of=("self",), no_key=True).select_related("customer", "endpoint").first()
+
+
+@contextmanager
+def _still_pending(account: CloudAccount, version: int, lease: Lease) -> Iterator[CloudAccount]:
+    """The account, locked, in a short transaction of ours, while that version waits and the lease is ours."""
+    with transaction.atomic():
+        held = _lock(CloudAccount.objects.filter(pk=account.pk, removed_at__isnull=True, pending_version=version))
+        if held is None:
+            raise Replaced(f"version {version} of account {account.pk} waits no more")
+        lease.hold()
+        yield held
+
+
+def _opened(read: Callable[[], dict[str, str]]) -> dict[str, str]:
+    try:
+        return read()
+    except SealBroken as error:
+        log.error("sealed credentials do not open", reason=str(error))
+        raise Unexpected("The stored credentials do not open. Staff see why in the log; push them again.") from error
+
+
+def _check(customer: Customer, endpoint: CloudEndpoint, version: int, credentials: Mapping[str, str]) -> None:
+    if endpoint.provider_id != customer.provider_id or not endpoint.enabled:
+        raise Wrong({"endpoint": ["This provider has no such endpoint. GET endpoints lists those it has."]})
+    if not 1 <= version < 2**63:
+        raise Wrong({"version": ["The version is a whole number from 1 on that only grows."]})
+    forms = _FORMS[endpoint.platform]
+    if any(needed <= credentials.keys() <= needed | allowed for needed, allowed in forms):
+        return
+    listed = [", ".join([*sorted(needed), *(f"{key}?" for key in sorted(more))]) for needed, more in forms]
+    wanted = " or ".join(f"{{{form}}}" for form in listed)
+    raise Wrong({"credentials": [f"{endpoint.get_platform_display()} takes {wanted}."]})
+
+
+def _take(account: CloudAccount, version: int, credentials: dict[str, str], actor: audit.Actor) -> bool:
+    """Seal the credentials as pending (not saved) unless they are known. Denied when the version does not fit."""
+    newest = account.pushes.aggregate(newest=Max("version"))["newest"] or 0
+    if version < newest:
+        raise Denied(f"Version {version} is older than version {newest}, which was pushed before.", "version_is_older")
+    if version == newest:
+        held = {account.credentials_version: account.credentials, account.pending_version: account.pending_credentials}
+        try:
+            known = held[version]() if version in held else {}
+        except SealBroken as error:  # what does not open is worth replacing
+            log.error("sealed credentials do not open", reason=str(error))
+            known = {}
+        if known:
+            if known == credentials:
+                return False
+            raise Denied(
+                f"Version {version} was pushed before with other credentials. Push these as version {version + 1}.",
+                "version_is_taken",
+            )
+    account.pushes.filter(outcome=CredentialPush.Outcome.PENDING).update(
+        outcome=CredentialPush.Outcome.REPLACED, ended_at=Now()
+    )
+    account.close_pending(credentials, version)
+    CredentialPush.objects.create(account=account, version=version, actor_name=actor.name[:254])
+    return True

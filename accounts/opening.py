@@ -1,0 +1,34 @@
+"""From a row to something that can be called: the driver of an account, behind its endpoint's guarded transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.conf import settings
+
+from accounts import clouds
+from accounts.models import CloudAccount
+from console.lib.outbound import Transport
+from providers.models import CloudEndpoint
+
+
+def transport(endpoint: CloudEndpoint) -> Transport:
+    """What staff approved for this endpoint, and in demo mode the simulated clouds on loopback."""
+    return Transport(
+        networks=[*endpoint.networks, *settings.DEMO_NETWORKS],
+        ca=endpoint.ca or None,
+        allow_http=endpoint.allow_http,
+    )
+
+
+def driver(account: CloudAccount, credentials: Mapping[str, str]) -> clouds.Driver:
+    """A driver that has not called yet. Raises what `clouds.open` raises."""
+    endpoint = account.endpoint
+    return clouds.open(
+        endpoint.platform,
+        url=endpoint.url,
+        credentials=credentials,
+        version=endpoint.version or None,
+        region=endpoint.region or None,
+        transport=transport(endpoint),
+    )

@@ -1,0 +1,31 @@
+"""What happens to accounts when something happens to their customer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+from django.dispatch import receiver
+
+from accounts import linking
+from accounts.models import CloudAccount, SyncRun
+from console.lib.jobs import leases
+from providers.models import Customer
+from providers.signals import customer_closing, customer_resumed, customer_suspended
+
+
+@receiver(customer_closing, sender=Customer)
+def wipe_credentials(customer: Customer, **_: Any) -> None:
+    """A closed customer's credentials are gone at once, whatever the grace period of the rest."""
+    for account in customer.accounts.all():
+        linking.wipe(account, "The customer was closed.")
+
+
+@receiver(customer_suspended, sender=Customer)
+def stop_syncs(customer: Customer, **_: Any) -> None:
+    leases.cancel(SyncRun.objects.filter(account__customer=customer), "The customer was suspended.")
+
+
+@receiver(customer_resumed, sender=Customer)
+def sync_soon(customer: Customer, **_: Any) -> None:
+    CloudAccount.objects.present().filter(customer=customer).update(next_sync_at=Now())
