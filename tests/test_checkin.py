@@ -70,7 +70,7 @@ def test_a_heartbeat_writes_what_lists_show(secret: str, server: Server) -> None
     assert (agent.load1, agent.cpu_percent, agent.memory_used, agent.memory_total) == (0.5, 12.5, 100, 400)
     assert (agent.disk_used, agent.disk_total) == (10, 50)  # the root file system, not the largest
     assert agent.metrics["swap_total_bytes"] == 0 and agent.version == "0.1.1" and agent.recent_load == [0.5]
-    assert agent.condition == Agent.Condition.MANAGED and Server.objects.managed().get() == server
+    assert Agent.objects.reporting().get() == agent and Server.objects.managed().get() == server
 
 
 def test_facts_stay_until_new_ones_come(secret: str) -> None:
@@ -120,9 +120,9 @@ def test_offline_follows_from_when_it_was_last_heard(secret: str) -> None:
     post(secret)
     assert Agent.objects.reporting().exists() and not Agent.objects.offline().exists()
     Agent.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
-    assert Agent.objects.offline().get().condition == Agent.Condition.OFFLINE
+    assert Agent.objects.offline().exists() and not Agent.objects.reporting().exists()
     post(secret)
-    assert Agent.objects.get().condition == Agent.Condition.MANAGED
+    assert Agent.objects.reporting().exists()
 
 
 def test_a_removed_agent_is_told_to_leave_and_its_server_is_free(secret: str, server: Server, people: People) -> None:
@@ -130,7 +130,7 @@ def test_a_removed_agent_is_told_to_leave_and_its_server_is_free(secret: str, se
     status, said = post(secret)
     assert (status, said["error"]["code"]) == (410, protocol.REMOVED)
     assert Server.objects.without_agent().get() == server
-    assert Agent.objects.get().condition == Agent.Condition.ENDED
+    assert not Agent.objects.live().exists()
 
 
 def test_a_revoked_agent_and_a_stranger_are_told_to_stop(secret: str, server: Server, people: People) -> None:
@@ -226,7 +226,6 @@ def test_the_packed_agent_enrols_reports_and_leaves(
     )  # fmt: skip
     assert json.loads(done.stdout.splitlines()[-1])["reporting"] is True, done
     agent = Agent.objects.get(server=server)
-    assert agent.condition == Agent.Condition.MANAGED
     assert agent.facts["hostname"] == os.uname().nodename and agent.disk_total > 0 and agent.memory_total > 0
     checkin.remove(agent, people.alice)
     process.halt(host)

@@ -40,7 +40,7 @@ def test_a_token_makes_one_agent_of_its_server(server: Server, people: People) -
     assert status == 200 and said["interval"] == 30
     agent = Agent.objects.get()
     assert (agent.server, str(agent.pk), agent.state) == (server, said["agent_id"], "live")
-    assert agent.facts["hostname"] == "web-1" and agent.condition == Agent.Condition.PENDING
+    assert agent.facts["hostname"] == "web-1" and Agent.objects.unheard().get() == agent
     assert post(token, "attempt-two")[0] == 401
 
 

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import CloudAccount
-from servers.agents.querysets import AgentQuerySet, heard_since
+from servers.agents.querysets import AgentQuerySet
 from servers.models import Server
 
 
@@ -22,18 +22,6 @@ class Agent(models.Model):
         LIVE = "live", "Live"
         REVOKED = "revoked", "Revoked"  # 401: it must stop
         LEAVING = "leaving", "Leaving"  # 410: it uninstalls itself when it returns
-
-    class Condition(models.TextChoices):
-        """Derived, never stored: how it stands with a live agent."""
-
-        PENDING = "pending", "Pending"  # enrolled, no heartbeat yet
-        MANAGED = "managed", "Managed"
-        OFFLINE = "offline", "Offline"
-        ENDED = "ended", "Ended"
-
-        @property
-        def tone(self) -> str:
-            return {"pending": "changing", "managed": "running", "offline": "attention"}.get(self.value, "stopped")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     server = models.OneToOneField(Server, models.SET_NULL, null=True, related_name="agent")
@@ -64,14 +52,6 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return f"Agent of {self.server or self.former_server}"
-
-    @property
-    def condition(self) -> Condition:
-        if self.state != self.State.LIVE:
-            return self.Condition.ENDED
-        if self.last_seen_at is None:
-            return self.Condition.PENDING
-        return self.Condition.MANAGED if self.last_seen_at >= heard_since() else self.Condition.OFFLINE
 
 
 class JoinToken(models.Model):

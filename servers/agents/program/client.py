@@ -52,8 +52,8 @@ class Console:
                 connection = self._open(headers)
                 try:
                     connection.request("POST", self._target(path), body=data, headers=headers)
-                    reply = connection.getresponse()
-                    text = reply.read(protocol.MAX_BODY + 1)
+                    with connection.getresponse() as reply:
+                        text = reply.read(protocol.MAX_BODY + 1)
                 finally:
                     connection.close()
         except (OSError, http.client.HTTPException, ssl.CertificateError) as error:

@@ -182,7 +182,11 @@ def run(paths: Paths) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, process.ENDING)  # the supervisor has them blocked
     log = Log(paths.log)
     log.say("Agent {} starts under Python {}.".format(protocol.VERSION, sys.version.split()[0]))
-    agent = Agent(paths, log)
+    try:
+        agent = Agent(paths, log)
+    except OSError as error:
+        log.say(files.refusal(error).cause)
+        raise files.refusal(error) from error
     while True:
         code = agent.step()
         if code is not None:

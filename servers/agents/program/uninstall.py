@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from . import files, process, systemd
 from .paths import Paths
@@ -14,8 +14,8 @@ def uninstall(paths: Paths, inside: bool = False) -> Dict[str, Any]:
     Nothing installed is fine. Refusal when a file will not go. `inside`: called by the running agent itself, which
     then only has to end. The receipt goes last, so that an uninstall which was cut short can be repeated.
     """
-    if not os.path.isdir(paths.state):
-        return {"ok": True, "removed": 0, "left": []}
+    if not os.path.isdir(paths.state):  # the first directory of ours to come and the last to go
+        return {"ok": True, "removed": 0, "left": _fold(paths, [])}
     try:
         with process.changing(paths):
             return _remove(paths, inside)
@@ -41,11 +41,16 @@ def _remove(paths: Paths, inside: bool) -> Dict[str, Any]:
             releases.append(os.path.dirname(path))
     if mode == "systemd":
         systemd.forget()
+    return {"ok": True, "removed": removed, "left": _fold(paths, releases)}
+
+
+def _fold(paths: Paths, releases: List[str]) -> List[str]:
+    """Remove the directories that are empty now; those of ours that are not are given back."""
     left = []
     for folder in releases + [paths.versions] + paths.own_directories() + paths.shared_directories():
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             try:
                 os.rmdir(folder)
             except OSError:
                 left.append(folder)
-    return {"ok": True, "removed": removed, "left": [f for f in left if f not in paths.shared_directories()]}
+    return [folder for folder in left if folder not in paths.shared_directories()]
