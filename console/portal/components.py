@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -55,7 +56,7 @@ def _rows() -> list[dict[str, Any]]:
         {
             "id": index, "name": name, "tone": tone, "label": label,
             "address": ADDRESSES[index % 3], "more": index and 60,
-            "load": [None if index == 3 else (step * 7 + index * 13) % 23 / 10 for step in range(24)],
+            "load": [] if index == 3 else [1 + math.sin(step / 3 + index) + step % 5 / 9 for step in range(24)],
             "at": timezone.now() - timedelta(minutes=4 ** index),
             "percent": (12.0, 46.5, 83.0, None, 97.0)[index],
         }

@@ -187,3 +187,17 @@ def browser_name(agent: str) -> str:
 def request_id() -> str:
     """The id under which the log keeps this request: what a person can quote to staff."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+@register.filter
+def choices_of(field: BoundField) -> list[Any]:
+    """The single inputs of radios or tick lists, in the class of their kind."""
+    field.field.widget.attrs["class"] = "form-check-input"
+    return field.subwidgets
+
+
+@register.filter
+def unprompted(field: BoundField) -> BoundField:
+    """Without a placeholder: allauth repeats the label there."""
+    field.field.widget.attrs.pop("placeholder", None)
+    return field
