@@ -34,13 +34,15 @@ SORT_KEYS: dict[str, Callable[[Instance], Any]] = {
 # Every sort_key that Nova takes, as its refusal of another one lists them (modern.txt, sortbad). Those that are not
 # above are the same for all servers here.
 SORT_NAMES = (
-    "access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at display_description "
-    "display_name host hostname image_ref instance_type_id kernel_id key_name launch_index launched_at "
-    "locked_by node power_state progress project_id ramdisk_id root_device_name task_state terminated_at "
-    "updated_at user_id uuid vm_state architecture cell_name cleaned default_ephemeral_device "
-    "default_swap_device deleted deleted_at disable_terminate ephemeral_gb ephemeral_key_uuid id key_data "
-    "launched_on locked memory_mb os_type reservation_id root_gb shutdown_terminate user_data vcpus vm_mode "
-).split()
+    "access_ip_v4", "access_ip_v6", "auto_disk_config", "availability_zone", "config_drive", "created_at",
+    "display_description", "display_name", "host", "hostname", "image_ref", "instance_type_id", "kernel_id",
+    "key_name", "launch_index", "launched_at", "locked_by", "node", "power_state", "progress", "project_id",
+    "ramdisk_id", "root_device_name", "task_state", "terminated_at", "updated_at", "user_id", "uuid", "vm_state",
+    "architecture", "cell_name", "cleaned", "default_ephemeral_device", "default_swap_device", "deleted",
+    "deleted_at", "disable_terminate", "ephemeral_gb", "ephemeral_key_uuid", "id", "key_data", "launched_on",
+    "locked", "memory_mb", "os_type", "reservation_id", "root_gb", "shutdown_terminate", "user_data", "vcpus",
+    "vm_mode",
+)  # fmt: skip
 FILTERS: dict[str, Callable[[Instance, str], bool]] = {
     "status": lambda one, value: one.status == value.upper(),
     "name": lambda one, value: re.search(value, one.name) is not None,

@@ -30,14 +30,18 @@ class Demo:
     """A lively account of some sixty servers below `home`/demo, the last few of which accept SSH.
 
     `start` restores what stood before, also after kill -9, and writes `site.json` (0600) once everything answers.
+    `alone` is for a process of its own: then all processes below it are the instances', and end with it.
     """
 
-    def __init__(self, home: Path, port: int = 0, *, servers: int = SERVERS, machines: int = 4) -> None:
+    def __init__(
+        self, home: Path, port: int = 0, *, servers: int = SERVERS, machines: int = 4, alone: bool = False
+    ) -> None:
         self.folder = home.resolve() / "demo"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = port
         self.servers = servers
         self.count = machines
+        self.alone = alone
         self.site_file = self.folder / "site.json"
         self._cloud_file = self.folder / "cloud.json"
         self._lock = self._take()
@@ -86,7 +90,7 @@ class Demo:
             ) from fault
         ports = {"port": self.site.listening[0], "compute_port": self.site.listening[1]}
         write_private(self.site_file.with_name("ports.json"), json.dumps(ports))
-        self.machines = Machines(self.cloud, self.folder, self.count, adopt=True)
+        self.machines = Machines(self.cloud, self.folder, self.count, adopt=self.alone)
         self.machines.start()
         self._keep()
         self.cloud.watchers.append(self._changed)
@@ -128,6 +132,15 @@ class Demo:
         self.pulse.stop()
         self.machines.stop()
         self.site.stop()
-        # What cleared its environment is in no machine's list, but below us: orphans were adopted.
-        processes.end(lambda: [pid for pid in processes.below(os.getpid()) if processes.lives(pid)], grace=0.3, limit=1)
+        if self.alone:
+            # What cleared its environment is in no machine's list, but below us: orphans were adopted.
+            processes.end(_below_us, grace=0.3, limit=1)
+        self.release()
+
+    def release(self) -> None:
+        """Gives the folder back; `stop` does it too."""
         os.close(self._lock)
+
+
+def _below_us() -> list[int]:
+    return [pid for pid in processes.below(os.getpid()) if processes.lives(pid)]

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
         try:
-            demo = Demo(options["home"], options["port"])
+            demo = Demo(options["home"], options["port"], alone=True)
             found = demo.start()
         except CannotStart as fault:
             raise CommandError(str(fault)) from fault
