@@ -21,6 +21,7 @@ ExecStart={python} {program} run
 Restart=always
 RestartSec=10
 RestartPreventExitStatus=3 4
+SuccessExitStatus=4
 TimeoutStopSec=10
 UMask=0077
 NoNewPrivileges=yes
