@@ -1,9 +1,21 @@
-"""The doors people come in by: allauth's adapter, and what a sign-in may see."""
+"""The doors people come in by, and what a sign-in may see (SECURITY.md §6, take-over)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
-from django.http import HttpRequest
+from allauth.account.internal.flows.login import perform_login
+from allauth.account.models import Login
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from console.models import User
+from providers.models import Customer
+from providers.scope import DOOR
+from providers.welcoming import Arrival
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -11,3 +23,44 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """A person's own sign-in opens every customer of theirs; one that a provider's link began, that one only.
+
+        Here and not before, since a second factor may come in between, and another sign-in may overtake it.
+        """
+        request.session.pop(DOOR, None)
+        if door := (kwargs.get("signal_kwargs") or {}).get(DOOR):
+            request.session[DOOR] = door
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        return response
+
+
+def sign_in(request: HttpRequest, arrival: Arrival, to: str) -> HttpResponse:
+    """Sign the person in who came by a link, through a second factor where they have one. Anybody else is signed out."""
+    if request.user.is_authenticated:
+        logout(request)
+    door = {DOOR: str(arrival.door)} if arrival.door else {}
+    response: HttpResponse = perform_login(request, Login(user=arrival.user, redirect_url=to, signal_kwargs=door))
+    return response
+
+
+class Doorkeeper:
+    """Middleware: a sign-in that a provider's link began can neither change how the person signs in nor be staff.
+
+    Otherwise whoever controls the link could set a password or an address, come back with it, and see everything.
+    """
+
+    GUARDED = ("/auth/", "/admin/", "/me/", "/invitations/", "/staff/")
+    LEFT_OPEN = ("/auth/logout/",)
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        guarded = request.path.startswith(self.GUARDED) and not request.path.startswith(self.LEFT_OPEN)
+        # Looked at only there: elsewhere the session stays untouched.
+        if guarded and (door := request.session.get(DOOR)) and request.user.is_authenticated:
+            customer = Customer.objects.select_related("provider").filter(pk=door).first()
+            return render(request, "welcome/door.html", {"customer": customer}, status=403)
+        return self.get_response(request)

@@ -2,10 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from console.portal import components, me
+from console.portal import components, mailbox, me, welcome
 
 app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("me/", me.page, name="me"),
+    path("welcome/<str:token>/", welcome.welcome, name="welcome"),
+    path("welcome/<str:token>/again/", welcome.welcome_again, name="welcome-again"),
+    path("in/<str:token>/", welcome.enter, name="enter"),
+    path("invitations/", welcome.invited, name="invitations"),
+    path("invitations/<uuid:pk>/", welcome.answer, name="invitation"),
+    path("_mail/", mailbox.listing, name="mailbox"),
+    path("_mail/<str:name>/", mailbox.one, name="mail"),
+    path("_mail/<str:name>/html", mailbox.html, name="mail-html"),
     path("staff/components/", components.page, name="components"),
 ]

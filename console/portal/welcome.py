@@ -1,0 +1,145 @@
+"""Where mailed links lead: the first password, sign-in by link, invitations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.password_validation import password_validators_help_texts
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console.models import User
+from console.portal import doors
+from providers import invitations, links, welcoming
+from providers.models import SignInLink
+
+View = Callable[..., HttpResponse]
+
+
+class FirstPassword(forms.Form):
+    """One field: what is typed can be shown, which serves better than typing it twice."""
+
+    password = forms.CharField(
+        label="New password", strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.fields["password"].help_text = " ".join(str(words) for words in password_validators_help_texts()[1:2])
+
+
+def link_page(view: View) -> View:
+    """A page whose address holds a token: it is kept in no cache, and told to no other page.
+
+    `strict-origin` and not `no-referrer`: under that one browsers send `Origin: null`, and the form's CSRF check fails.
+    """
+
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["Referrer-Policy"] = "strict-origin"
+        response["Cache-Control"] = "no-store"
+        response["X-Robots-Tag"] = "noindex"
+        return response
+
+    return shown
+
+
+@link_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def welcome(request: HttpRequest, token: str) -> HttpResponse:
+    """GET shows the form and uses nothing up (mail scanners fetch links); POST sets the password and signs in."""
+    link = links.peek(token, links.Purpose.SET_PASSWORD)
+    if link is None or link.user.has_usable_password():
+        return _over(request, reverse("portal:welcome-again", args=[token]))
+    form = FirstPassword(request.POST or None, user=link.user)
+    if form.is_valid():
+        try:
+            arrival = welcoming.first_password(token, form.cleaned_data["password"])
+        except ValidationError as weak:
+            form.add_error("password", weak)
+        else:
+            if arrival is None:
+                return _over(request, reverse("portal:welcome-again", args=[token]))
+            return doors.sign_in(request, arrival, settings.LOGIN_REDIRECT_URL)
+    context = {"form": form, **_whose(link)}
+    return render(request, "welcome/set_password.html", context, status=422 if form.is_bound else 200)
+
+
+@link_page
+@require_POST
+def welcome_again(request: HttpRequest, token: str) -> HttpResponse:
+    """Send a new link. The page says the same whatever was done: it tells nobody who is known here."""
+    welcoming.send_again(token)
+    return render(request, "welcome/sent.html")
+
+
+@link_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def enter(request: HttpRequest, token: str) -> HttpResponse:
+    """GET shows one button (which presses itself in a browser) and uses nothing up; POST signs in."""
+    link = links.peek(token, links.Purpose.SIGN_IN)
+    if link is None:
+        return _over(request, "")
+    if request.method != "POST":
+        return render(request, "welcome/sign_in.html", {"person": link.user, **_whose(link)})
+    arrival = welcoming.by_link(token)
+    return doors.sign_in(request, arrival, _next(request)) if arrival else _over(request, "")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def invited(request: HttpRequest) -> HttpResponse:
+    """What waits for this person's answer."""
+    return render(request, "welcome/invitations.html", {"invitations": invitations.pending(_person(request))})
+
+
+@login_required
+@require_POST
+def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Accept or decline one."""
+    accepted = request.POST.get("answer") == "accept"
+    deed = invitations.accept if accepted else invitations.decline
+    membership = deed(_person(request), pk)
+    if membership is None:
+        messages.info(request, "That invitation is over: it was answered or withdrawn.")
+    else:
+        said = "You belong to {} now." if accepted else "Declined. {} was not told."
+        messages.success(request, said.format(membership.customer))
+    more = invitations.pending(_person(request)).exists()
+    return HttpResponseRedirect(reverse("portal:invitations") if more or not accepted else settings.LOGIN_REDIRECT_URL)
+
+
+def _over(request: HttpRequest, again: str) -> HttpResponse:
+    context = {"form": forms.Form() if again else None, "action": again}
+    return render(request, "welcome/expired.html", context, status=410)
+
+
+def _whose(link: SignInLink) -> dict[str, Any]:
+    provider = link.customer.provider if link.customer else None
+    return {"customer": link.customer, "provider": provider, "brand": provider}
+
+
+def _next(request: HttpRequest) -> str:
+    wanted = request.GET.get("next", "")
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return wanted if safe else settings.LOGIN_REDIRECT_URL
+
+
+def _person(request: HttpRequest) -> User:
+    person = request.user
+    assert isinstance(person, User)  # noqa: S101  # login_required let nobody else in
+    return person
