@@ -61,12 +61,18 @@ class TimedTLSSocket(_Timed, ssl.SSLSocket):
 
 
 def dial(
-    host: str, port: int, approved: Sequence[addresses.Network], *, timeout: float, kind: type[_Socket]
+    host: str,
+    port: int,
+    approved: Sequence[addresses.Network],
+    *,
+    timeout: float,
+    kind: type[_Socket],
+    connect: float = CONNECT,
 ) -> _Socket:
     """A connected socket of class `kind` to an address of `host` that may be dialled, with `timeout` set on it.
 
     Refused when any record of the name may not be dialled: a name that mixes public and private records is how
-    rebinding attacks look. Unreachable when no name, no answer in `CONNECT` seconds, or no listener.
+    rebinding attacks look. Unreachable when no name, no answer in `connect` seconds, or no listener.
     """
     records = _look_up(host, port)
     ours = addresses.own()
@@ -78,7 +84,7 @@ def dial(
     for family, sockaddr in records[:_RECORDS]:
         sock = kind(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(left(CONNECT))
+            sock.settimeout(left(connect))
             sock.connect(sockaddr)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The address on the socket is what counts, whatever led to it.
@@ -94,7 +100,7 @@ def dial(
             raise
         else:
             return sock
-    raise Unreachable(_no_connection(host, port, last)) from last
+    raise Unreachable(_no_connection(host, port, last, connect)) from last
 
 
 def _look_up(host: str, port: int) -> list[tuple[int, Any]]:
@@ -143,10 +149,10 @@ def _not_allowed(host: str, address: str, words: str) -> str:
     )
 
 
-def _no_connection(host: str, port: int, error: OSError | None) -> str:
+def _no_connection(host: str, port: int, error: OSError | None, connect: float) -> str:
     where = f"{host}:{port}"
     if isinstance(error, TimeoutError):
-        return f"{where} did not answer within {CONNECT:.0f} seconds."
+        return f"{where} did not answer within {connect:.0f} seconds."
     if isinstance(error, ConnectionRefusedError):
         return f"{where} refused the connection: nothing listens there."
     reason = (error.strerror if error else None) or "no connection"

@@ -71,10 +71,10 @@ class Transport:
         return Session(self, origin)
 
     def dial(self, host: str, port: int, timeout: float = READ) -> socket.socket:
-        """A TCP connection to a checked address of `host`, with `timeout` seconds on every operation.
+        """A TCP connection to a checked address of `host`, with `timeout` seconds for it and for every operation.
         Raises Refused (this address is not allowed) or Unreachable."""
         with deadline(timeout):
-            sock = dial(host, port, self.approved, timeout=timeout, kind=socket.socket)
+            sock = dial(host, port, self.approved, timeout=timeout, kind=socket.socket, connect=timeout)
         sock.settimeout(timeout)
         return sock
 

@@ -8,10 +8,8 @@ an argument, weak ciphers never offered, and every deadline kept by another thre
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from paramiko import AuthenticationException, Channel, ChannelException, SSHException, Transport
@@ -22,11 +20,10 @@ from servers.installs.bootstrap import Payload
 from servers.installs.hostkeys import HostKey
 from servers.installs.signin import Login, sign_in
 from servers.installs.talk import converse
+from servers.installs.terms import Brake, Dial, Limits, Outcome, Target
 from servers.installs.trouble import Stage, Trouble, quote, trouble
 from servers.installs.watchdog import WATCHDOG, Guard, Watchdog
 from servers.installs.wire import Wire, read_banner
-
-Dial = Callable[[str, int, float], socket.socket]
 
 log = logging.getLogger(__name__)
 # paramiko writes a traceback for every host that hangs up; each failure is told once, in its own row.
@@ -39,40 +36,6 @@ DROPPED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds: to connect, for the banner (and again for the handshake), to sign in, for any other step, for all."""
-
-    connect: float = 15
-    banner: float = 15
-    auth: float = 30
-    step: float = 120
-    total: float = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to go. `known` are the host key fingerprints on record for this server (`SHA256:…`), empty when none;
-    `key_types` their types, so that a server with several keys shows one that we can compare."""
-
-    host: str
-    port: int = 22
-    known: frozenset[str] = frozenset()
-    key_types: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The agent is installed and started. `agent` is its installer's last line (`version`, `mode`, `receipt`);
-    `stages` are the stages gone through with the seconds that each took."""
-
-    host_key: HostKey
-    agent: dict[str, Any]
-    python: str
-    sudo: bool
-    stages: tuple[tuple[Stage, float], ...]
-
-
 def install(
     target: Target,
     login: Login,
@@ -82,6 +45,7 @@ def install(
     accept: Callable[[HostKey], bool] | None = None,
     on_stage: Callable[[Stage], None] | None = None,
     limits: Limits | None = None,
+    brake: Brake | None = None,
     watchdog: Watchdog = WATCHDOG,
 ) -> Outcome:
     """Install and start the agent on one server, or raise Trouble with stage, cause and fix. Repeating is safe.
@@ -89,9 +53,9 @@ def install(
     `dial(host, port, timeout)` opens the connection (console.lib.outbound.Transport.dial). `accept(key)` is asked
     about a host key when none is on record, before any credential is sent; without it, or when it says no, the
     install ends with `unknown_host_key` and the key as `presented`. `on_stage(stage)` is called as each stage starts,
-    on this thread.
+    on this thread. `brake` ends it from another one.
     """
-    session = _Session(target, login, payload, limits or Limits(), watchdog, on_stage)
+    session = _Session(target, login, payload, limits or Limits(), watchdog, on_stage, brake or Brake())
     return session.run(dial, accept)
 
 
@@ -104,9 +68,10 @@ class _Session:
         limits: Limits,
         watchdog: Watchdog,
         on_stage: Callable[[Stage], None] | None,
+        brake: Brake,
     ) -> None:
         self.target, self.login, self.payload = target, login, payload
-        self.limits, self.watchdog, self.on_stage = limits, watchdog, on_stage
+        self.limits, self.watchdog, self.on_stage, self.brake = limits, watchdog, on_stage, brake
         self.secrets = tuple(s for s in (payload.token, login.password, login.sudo_password) if s)
         self.wire: Wire | None = None
         self.transport: Transport | None = None
@@ -145,6 +110,7 @@ class _Session:
 
     def enter(self, stage: Stage, seconds: float) -> None:
         """Begin a stage, and its deadline."""
+        self.check_brake()
         now = time.monotonic()
         if stage is not self.stage:
             self.stages.append((self.stage, round(now - self.since, 3)))
@@ -152,6 +118,10 @@ class _Session:
         self.guard(seconds)
         if self.on_stage is not None:
             self.on_stage(stage)
+
+    def check_brake(self) -> None:
+        if self.brake.pulled:
+            raise trouble("stopped", self.stage)
 
     def guard(self, seconds: float) -> None:
         if self.step is not None:
@@ -181,6 +151,8 @@ class _Session:
 
     def explain(self, problem: BaseException) -> Trouble:
         """The Trouble behind an error of the connection, whose own words say little."""
+        if self.brake.pulled:
+            return trouble("stopped", self.stage)
         if self.total is not None and self.total.expired:
             return trouble("total_timeout", self.stage, seconds=f"{self.limits.total:g}")
         about = {
@@ -207,6 +179,7 @@ class _Session:
             self.wire = Wire(dial(host, port, self.limits.connect))
         except (OSError, Fault) as problem:
             raise self.no_line(problem) from problem
+        self.brake.fit(self.cut)
         self.guard(self.limits.banner + 1)  # it keeps its own time, and knows better words
         read_banner(self.wire, host, port, self.limits.banner)
         self.guard(self.limits.banner)
@@ -281,7 +254,7 @@ class _Session:
 
     def no_result(self, transport: Transport, channel: Channel, answer: bootstrap.Answer) -> Trouble:
         """The stream ended without a last word: who cut it?"""
-        if (self.step and self.step.expired) or (self.total and self.total.expired):
+        if self.brake.pulled or (self.step and self.step.expired) or (self.total and self.total.expired):
             return self.explain(TimeoutError())
         if no_entry := answer.no_entry(self.login.user):
             return no_entry

@@ -234,6 +234,11 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
         "The connection was lost{said}.",
         "Check that the server still runs and that the network is steady, then try again. Repeating is safe.",
     ),
+    "stopped": (
+        Stage.INSTALL,
+        "It was stopped from the console.",
+        "The agent may have arrived already; if it reports, it can be removed on the server's page.",
+    ),
     "step_timeout": (
         Stage.INSTALL,
         "This step took longer than {seconds} s.",

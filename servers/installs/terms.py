@@ -1,0 +1,65 @@
+"""The terms of one install over SSH: where to, how long at most, how to stop it, and what comes of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from servers.installs.hostkeys import HostKey
+from servers.installs.trouble import Stage
+
+Dial = Callable[[str, int, float], socket.socket]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: to connect, for the banner (and again for the handshake), to sign in, for any other step, for all."""
+
+    connect: float = 15
+    banner: float = 15
+    auth: float = 30
+    step: float = 120
+    total: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to go. `known` are the host key fingerprints on record for this server (`SHA256:…`), empty when none;
+    `key_types` their types, so that a server with several keys shows one that we can compare."""
+
+    host: str
+    port: int = 22
+    known: frozenset[str] = frozenset()
+    key_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The agent is installed and started. `agent` is its installer's last line (`version`, `mode`, `receipt`);
+    `stages` are the stages gone through with the seconds that each took."""
+
+    host_key: HostKey
+    agent: dict[str, Any]
+    python: str
+    sudo: bool
+    stages: tuple[tuple[Stage, float], ...]
+
+
+class Brake:
+    """Ends an install that runs on another thread, at once and for good: its row was canceled, or taken over."""
+
+    def __init__(self) -> None:
+        self.pulled = False
+        self._cut: Callable[[], None] | None = None
+
+    def fit(self, cut: Callable[[], None]) -> None:
+        self._cut = cut
+        if self.pulled:
+            cut()
+
+    def pull(self) -> None:
+        self.pulled = True
+        if self._cut is not None:
+            self._cut()
