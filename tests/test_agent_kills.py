@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,9 +77,9 @@ def assert_whole(host: Host) -> None:
 
 
 def test_an_install_killed_at_any_point_is_mended_by_a_repeat_or_removed_by_an_uninstall(
-    host: Host, console: SmallConsole
+    host: Host, console: SmallConsole, full_or: Callable[[int, int], int]
 ) -> None:
-    for point in range(1, 200):
+    for point in range(1, 200, full_or(1, 3)):
         killed = install_until(host, console, point)
         assert_whole(host)
         if killed.returncode == 0:  # past its last change
@@ -94,9 +94,11 @@ def test_an_install_killed_at_any_point_is_mended_by_a_repeat_or_removed_by_an_u
     assert point > 20
 
 
-def test_an_uninstall_killed_at_any_point_is_finished_by_a_repeat(host: Host, console: SmallConsole) -> None:
+def test_an_uninstall_killed_at_any_point_is_finished_by_a_repeat(
+    host: Host, console: SmallConsole, full_or: Callable[[int, int], int]
+) -> None:
     host.install(console.url)
-    for point in range(1, 200):
+    for point in range(1, 200, full_or(1, 3)):
         killed = until_point(host, point, "uninstall")
         if killed.returncode == 0:
             break

@@ -18,7 +18,6 @@ from servers.agents.program.paths import Paths
 from tests.small_console import SmallConsole, refused
 
 TOKEN = "join-token-one"
-RANGE = [(3, minor) for minor in range(6, 14)]
 
 
 def pythons() -> dict[tuple[int, int], str]:
@@ -38,6 +37,8 @@ def pythons() -> dict[tuple[int, int], str]:
 
 
 FOUND = pythons()
+# A Python that is not installed is a skip to be read, but CI need not have all of them.
+RANGE = [v for v in [(3, minor) for minor in range(6, 14)] if v in FOUND or os.environ.get("REQUIRE_ALL") != "1"]
 
 
 @pytest.fixture
