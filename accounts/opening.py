@@ -13,11 +13,16 @@ from providers.models import CloudEndpoint
 
 
 def transport(endpoint: CloudEndpoint) -> Transport:
-    """What staff approved for this endpoint, and in demo mode the simulated clouds on loopback."""
+    """What staff approved for this endpoint, and in demo mode the simulated clouds on loopback.
+
+    A catalog may name further hosts; those that staff registered for the same provider, on or off, may see its tokens.
+    """
+    registered = CloudEndpoint.objects.filter(provider=endpoint.provider_id).exclude(pk=endpoint.pk)
     return Transport(
         networks=[*endpoint.networks, *settings.DEMO_NETWORKS],
         ca=endpoint.ca or None,
         allow_http=endpoint.allow_http,
+        origins=list(registered.values_list("url", flat=True)),
     )
 
 

@@ -92,8 +92,9 @@ def now(account: CloudAccount, *, accept_missing: bool = False) -> SyncRun:
     for run, lease in claim(SyncRun.objects.filter(account=account, state__in=ACTIVE), KIND.seconds):
         with Keeper([lease]):
             work(KIND, partial(perform, accept_missing=accept_missing), run, lease)
-        run.refresh_from_db()
-        return run
+        ended: SyncRun = run
+        ended.refresh_from_db()
+        return ended
     raise Denied("A sync of this account is running at the moment. Wait until it has ended.", "sync_running")
 
 
@@ -104,6 +105,8 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
     if words := _stopped(account):
         lease.end(JobState.CANCELED, words)
         return
+    # Should we break, the schedule comes back later and not at once. Who asks again meanwhile sets it to now.
+    CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=Now() + timedelta(seconds=EVERY))
     tried = account.pending_version
     driver: clouds.Driver | None = None
     found = Difference()
@@ -168,6 +171,7 @@ def _closing(account: CloudAccount, lease: Lease) -> Iterator[CloudAccount]:
             raise Lost(f"account {account.pk} is gone")
         lease.hold()
         yield held
+        notify.changed(account.customer_id, f"account-{account.pk}")
         notify.changed(account.customer_id, "accounts")
 
 

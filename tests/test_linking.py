@@ -24,6 +24,7 @@ from servers import sync
 from servers.models import Server
 from tests.factories import CustomerFactory, EndpointFactory
 from tests.farclouds import endpoint_at
+from tests.loopback import names
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -260,6 +261,20 @@ def test_live_credentials_are_never_sent_to_another_endpoint(site: Site, push: P
     settled()
     with pytest.raises(Denied, match="another endpoint"):
         push(3, site.cloud.credentials, endpoint=other)
+
+
+def test_a_catalog_may_lead_to_another_host_only_when_staff_registered_it(
+    site: Site, push: Push, endpoint: CloudEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names(monkeypatch, ["127.0.0.1"])
+    nova = f"http://nova.example:{site.compute_url.rsplit(':', 1)[1]}/v2.1"
+    site.faults.inject("elsewhere", times=None, location=nova)
+    push(1, site.cloud.credentials)
+    account = settled()
+    assert account.status == "refused"
+    assert "sends us on to http://nova.example" in account.status_reason
+    EndpointFactory(provider=endpoint.provider, slug="nova", url=nova, enabled=False)
+    assert settled().status == "ok"
 
 
 def test_a_removed_account_is_wiped_and_a_new_push_brings_it_back(site: Site, push: Push) -> None:

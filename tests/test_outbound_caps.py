@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.lib import dialling
@@ -140,6 +140,7 @@ def test_a_page_that_is_not_the_gzip_it_claims_to_be_is_unexpected() -> None:
         guarded().get(f"http://127.0.0.1:{port}/")
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reply=st.binary(max_size=200))
 def test_no_reply_can_raise_anything_but_a_fault(reply: bytes) -> None:
     with answering(saying(b"HTTP/1.1 200 OK\r\n" + reply)) as port, suppress(Unreachable, Unexpected, Refused):

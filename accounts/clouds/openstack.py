@@ -105,12 +105,23 @@ class OpenStack:
 
     def _signed_in(self) -> tuple[signin.Compute, ...]:
         if not self._computes:
-            if not self._keystone_version:
-                self._keystone_version = signin.keystone_version(self._http, self._url, self._version)
-            self._auth = signin.plugin(self._url, self._keystone_version, self._credentials)
-            catalog = signin.sign_in(self._keystone, self._auth, self._secrets)
+            versions = signin.keystone_versions(self._http, self._url, self._version)
+            catalog = self._catalog(versions)
             self._computes = signin.computes(self._http, catalog, self._region)
         return self._computes
+
+    def _catalog(self, versions: tuple[int, ...]) -> list[dict[str, Any]]:
+        self._keystone_version, others = versions[0], versions[1:]
+        try:
+            self._auth = signin.plugin(self._url, self._keystone_version, self._credentials)
+            return signin.sign_in(self._keystone, self._auth, self._secrets)
+        except Refused as first:
+            if not others:
+                raise
+            try:
+                return self._catalog(others)
+            except Refused:
+                raise first from None  # the newer version's words are the likelier reason
 
     # --- calls
 

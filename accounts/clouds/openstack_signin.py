@@ -34,28 +34,27 @@ class Compute:
     version: str
 
 
-def keystone_version(http: Session, url: str, wanted: str | None) -> int:
-    """2 or 3: what staff wrote, what the URL says, else the newest that the server's root offers."""
+def keystone_versions(http: Session, url: str, wanted: str | None) -> tuple[int, ...]:
+    """Which of 2 and 3 to try, in order: what staff wrote, what the URL says, else the newest that the root offers."""
     if wanted:
-        digits = re.search(r"\d", wanted)
-        if digits is None or digits.group() not in "23":
-            raise Refused(f"Keystone {wanted} is not spoken here. Register version 3 or 2.0, or leave it out.")
-        return int(digits.group())
+        written = re.fullmatch(r"v?(2|3)(\.\d+)?", wanted.strip().lower())
+        if written is None or written.group() in ("2.1", "v2.1"):  # that one is Nova's
+            raise Refused(f"There is no Keystone {wanted}. Register version 3 or 2.0, or leave it out.")
+        return (int(written.group(1)),)
     named = _VERSIONED.search(urlsplit(url).path)
     if named and named.group(1) in "23":
-        return int(named.group(1))
+        return (int(named.group(1)),)
     response = http.get(url.rstrip("/") + "/", headers={"Accept": "application/json"})
     offered = _offered(response.content)
     for version in (3, 2):
         if version in offered:
-            return version
+            return (version,)
     if offered:
         listed = ", ".join(f"v{version}" for version in sorted(offered))
         raise Refused(f"The identity service offers only {listed}; v3 or v2.0 is needed.")
     if response.status_code in (401, 403, 413, 429) or response.status_code >= 500:
         raise replies.fault(response, "Keystone")
-    # Some proxies hide the root; v3 is what nearly every cloud behind one speaks.
-    return 3
+    return (3, 2)  # some proxies hide the root
 
 
 def plugin(url: str, version: int, credentials: Mapping[str, str]) -> Any:

@@ -119,7 +119,7 @@ KEYS = [
 ]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw on a busy machine
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     try:
@@ -129,6 +129,7 @@ def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     assert found is None or found.digest
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300))
 def test_the_words_of_any_error_page_are_short_and_one_line(content: bytes) -> None:
     words = openstack_replies.words(content)

@@ -59,6 +59,19 @@ def test_a_newer_minor_version_than_any_we_know_still_works(modern: Replay) -> N
     assert opened(modern).check()
 
 
+def test_behind_a_proxy_that_hides_the_root_both_versions_are_tried(essex: Replay) -> None:
+    essex.replies["GET", "", "", ""] = [said(404, b"<html>Not here</html>")]
+    essex.say("GET", f"{ESSEX}/detail?limit=1", EMPTY)
+    assert opened(essex).check().version == "Keystone v2.0, Nova v1.1"
+    assert [path for _, path, _, _ in essex.asked][:3] == ["", "/v3/auth/tokens", "/v2.0/tokens"]
+
+
+@pytest.mark.parametrize("version", ["2.1", "v2.1", "4", "newest", "13"])
+def test_a_registered_version_that_keystone_never_had_is_refused_in_words(modern: Replay, version: str) -> None:
+    with pytest.raises(Refused, match="Register version 3 or 2.0"):
+        opened(modern, version=version).check()
+
+
 def test_a_cloud_that_offers_no_version_we_speak_is_refused_in_words(modern: Replay) -> None:
     modern.replies["GET", "", "", ""] = [said(300, {"versions": {"values": [{"id": "v7.0"}]}})]
     with pytest.raises(Refused, match="offers only v7"):

@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def _find(self, text: str) -> CloudAccount:
         present = CloudAccount.objects.present()
         try:
-            found = list(present.filter(pk=UUID(text)))
+            found: list[CloudAccount] = list(present.filter(pk=UUID(text)))
         except ValueError:
             found = list(present.filter(external_id=text)[:2])
         if len(found) != 1:
