@@ -6,3 +6,6 @@ class ConsoleConfig(AppConfig):
 
     name = "console"
     verbose_name = "Console"
+
+    def ready(self) -> None:
+        from console import checks  # noqa: F401  # registers itself

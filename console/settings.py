@@ -1,4 +1,4 @@
-"""All settings, from the environment (`X`, or `X_FILE` naming a file). PROMISES.md's names; a wrong one stops the start.
+"""All settings, from the environment (`X`, or `X_FILE` naming a file), by PROMISES.md's names; a wrong one is fatal.
 
 Without DATABASE_URL and REDIS_URL the embedded engine of MUSTER_HOME is meant (console/lib/embedded.py).
 """
@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from console.lib import embedded, seal
-from console.lib.env import env, folder, listed, port, read, wrong, yes_no
+from console.lib.env import broker, env, folder, level, listed, origin, port, read, wrong, yes_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -22,7 +23,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- where things are ---------------------------------------------------------------------------------------------
 MUSTER_HOME = read("MUSTER_HOME", folder, BASE_DIR / ".muster", "Name the folder of the embedded mode's state.")
 DATABASE_URL = read("DATABASE_URL", str, "", "")
-REDIS_URL = read("REDIS_URL", str, "", "")
+REDIS_URL = read("REDIS_URL", broker, "", "Write REDIS_URL=redis://[:PASSWORD@]HOST:PORT/0")
 try:
     EMBEDDED = embedded.engine(MUSTER_HOME) if not (DATABASE_URL and REDIS_URL) else None
 except OSError as fault:
@@ -31,10 +32,9 @@ if EMBEDDED:
     DATABASE_URL = DATABASE_URL or EMBEDDED.database_url
     REDIS_URL = REDIS_URL or EMBEDDED.redis_url
 PORT = read("PORT", port, 8000, "Write a port number, such as PORT=8000.")
-PUBLIC_URL = read("PUBLIC_URL", str, f"http://127.0.0.1:{PORT}", "Write the address people use.").rstrip("/")
+PUBLIC_URL = read("PUBLIC_URL", origin, f"http://127.0.0.1:{PORT}",
+                  "Write scheme and host only, such as PUBLIC_URL=https://console.example.com")
 _public = urlsplit(PUBLIC_URL)
-if _public.scheme not in ("http", "https") or not _public.hostname or _public.path:
-    wrong("PUBLIC_URL", "Write scheme and host only, such as PUBLIC_URL=https://console.example.com")
 SECURE = _public.scheme == "https"
 DEMO = read("DEMO", yes_no, bool(EMBEDDED), "Write DEMO=0 or DEMO=1.")
 DEBUG = False
@@ -46,7 +46,7 @@ if not SECRET_KEY:
 SEAL_KEYS = read(
     "SEAL_KEYS", seal.parse_keys, seal.parse_keys(EMBEDDED.seal_keys) if EMBEDDED else (),
     "Write NAME:BASE64 of 32 random bytes; several separated by commas, the first one seals. "
-    "Make one with: python -c \"import secrets,base64;print('k1:'+base64.b64encode(secrets.token_bytes(32)).decode())\"",
+    "Make one with: echo \"k1:$(head -c 32 /dev/urandom | base64)\"",
 )
 if not SEAL_KEYS:
     wrong("SEAL_KEYS", "Set SEAL_KEYS or SEAL_KEYS_FILE: the keys that encrypt cloud credentials (see README).")
@@ -60,7 +60,9 @@ def _networks(text: str) -> list[str]:
     return [str(ipaddress.ip_network(part)) for part in listed(text)]
 
 
-TRUSTED_PROXIES = read("TRUSTED_PROXIES", _networks, [], "Write addresses or networks, such as 10.0.0.0/8,192.0.2.7.")
+TRUSTED_PROXIES: list[str] = read(
+    "TRUSTED_PROXIES", _networks, [], "Write addresses or networks, such as 10.0.0.0/8,192.0.2.7."
+)
 # Networks that agents' hosts and clouds may be dialled on in demo mode; SECURITY.md §5 forbids loopback otherwise.
 DEMO_NETWORKS = ["127.0.0.0/8"] if DEMO else []
 
@@ -110,6 +112,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "console.portal.doors.Doorkeeper",
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"
@@ -146,8 +149,6 @@ _database["CONN_MAX_AGE"] = 0 if _pool else 60
 _database["CONN_HEALTH_CHECKS"] = True  # a database that was started again costs nobody an error
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
-    wrong("REDIS_URL", "Write REDIS_URL=redis://[:PASSWORD@]HOST:PORT/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
@@ -176,6 +177,7 @@ ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_SESSION_REMEMBER = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Muster"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody signs up here: who came in came by a link to that address, or by staff
 USERSESSIONS_TRACK_ACTIVITY = False
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
@@ -228,7 +230,7 @@ MAIL_FOLDER = MUSTER_HOME / "mail" if not EMAIL_URL else None
 if EMAIL_URL:
     try:
         vars().update(env.email_url_config(EMAIL_URL))
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, ImproperlyConfigured):
         wrong("EMAIL_URL", "Write EMAIL_URL=smtp+tls://USER:PASSWORD@HOST:587")
 else:
     EMAIL_BACKEND = "console.lib.eml.FolderBackend"
@@ -302,7 +304,7 @@ structlog.configure(
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
 )
-LOG_LEVEL = read("LOG_LEVEL", str, "INFO", "Write DEBUG, INFO, WARNING or ERROR.").upper()
+LOG_LEVEL = read("LOG_LEVEL", level, "INFO", "Write DEBUG, INFO, WARNING or ERROR.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

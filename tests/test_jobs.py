@@ -1,4 +1,4 @@
-"""The job core, without processes: claims, fences, parking, and the sweep (killing real workers: test_jobs_killed.py)."""
+"""The job core in one process: claims, fences, parking, the sweep. (Real workers killed: test_jobs_killed.py.)"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from console.lib.jobs import leases, sweeping
 from console.lib.jobs.rows import JobState
+from providers import tasks  # noqa: F401  # puts Mail under the care of the sweep
 from providers.models import Mail
 
 pytestmark = pytest.mark.django_db(transaction=True)

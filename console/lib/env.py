@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -55,6 +56,32 @@ def port(text: str) -> int:
     if not 1 <= number <= 65535:
         raise ValueError(text)
     return number
+
+
+def origin(text: str) -> str:
+    """`http(s)://host[:port]`, without a slash at the end."""
+    parts = urlsplit(text.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError(text)
+    if parts.port == 0 or parts.username is not None:
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+def broker(text: str) -> str:
+    """`redis(s)://[:password@]host[:port][/number]`."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
+        raise ValueError(text)
+    return text
+
+
+def level(text: str) -> str:
+    """The name of a level of Python's logging."""
+    name = text.upper()
+    if name not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise ValueError(text)
+    return name
 
 
 def folder(text: str) -> Path:

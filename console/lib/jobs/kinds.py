@@ -74,7 +74,7 @@ def work(kind: Kind, function: Callable[[Any, Lease], str | None], row: Any, lea
     except Lost:
         log.info("lease lost", kind=kind.name, pk=str(lease.pk))
     except (OperationalError, InterfaceError) as fault:
-        # The database was away, so nothing can be written down. The lease runs out, and the sweep does what `lost` says.
+        # The database was away: nothing can be written down. The lease runs out, and the sweep does what `lost` says.
         log.warning("database lost in the middle of a job", kind=kind.name, pk=str(lease.pk), reason=str(fault))
         close_old_connections()
     except Exception as fault:  # noqa: BLE001  # the row must end with words whatever broke; the trace goes to the log
