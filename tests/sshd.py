@@ -41,9 +41,8 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", *more: str
 
 class Sshd:
     """One server. `forced` is a command that runs instead of what is asked for (`$SSH_ORIGINAL_COMMAND` is that);
-    `env` is added to every session, `options` to sshd_config; `keys` are the host key types."""
-
-    host = "127.0.0.1"
+    `env` is added to every session, `options` to sshd_config; `keys` are the host key types;
+    `port` 0 is a free one. All of 127/8 is this machine: hosts that share a port have an address each."""
 
     def __init__(
         self,
@@ -53,12 +52,14 @@ class Sshd:
         forced: str = "",
         options: tuple[str, ...] = (),
         keys: tuple[str, ...] = ("ed25519",),
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.program = need_sshd()
         self.folder = folder
         self.home, self.prefix = folder / "home", folder / "prefix"
         self.user = getpass.getuser()
-        self.port = 0
+        self.host, self.port, self.wanted = host, port, port
         self.env = {
             "HOME": str(self.home),
             "PATH": PATH,
@@ -87,7 +88,7 @@ class Sshd:
         raise RuntimeError(f"sshd did not start: {self.log}")
 
     def _launch(self) -> None:
-        with socket.create_server((self.host, 0)) as free:
+        with socket.create_server((self.host, self.wanted)) as free:
             self.port = free.getsockname()[1]
         environment = " ".join(f'"{name}={value}"' for name, value in self.env.items() if value)
         lines = [

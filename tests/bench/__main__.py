@@ -28,8 +28,11 @@ KEPT = Path("bench-results.jsonl")
 
 def chosen(words: list[str]) -> list[str]:
     """Module names, in the order of the alphabet; SystemExit when a word names none."""
-    known = sorted(found.name.removeprefix("bench_") for found in pkgutil.iter_modules(tests.bench.__path__)
-                   if found.name.startswith("bench_"))
+    known = sorted(
+        found.name.removeprefix("bench_")
+        for found in pkgutil.iter_modules(tests.bench.__path__)
+        if found.name.startswith("bench_")
+    )
     if strangers := set(words) - set(known):
         sys.exit(f"No benchmark is called {', '.join(sorted(strangers))}. There are: {', '.join(known)}.")
     return [f"tests.bench.bench_{name}" for name in known if not words or name in words]
@@ -44,9 +47,16 @@ def ground() -> Iterator[None]:
         running = [embedded.start_postgres(eng), embedded.start_valkey(eng)]
         try:
             embedded.ensure_database(eng)
-            os.environ.update(DJANGO_SETTINGS_MODULE="console.settings", MUSTER_HOME=str(eng.home), DEMO="1",
-                              DATABASE_URL=eng.database_url, REDIS_URL=eng.redis_url, SECRET_KEY=eng.secret_key,
-                              SEAL_KEYS=eng.seal_keys, LOG_LEVEL="ERROR")
+            os.environ.update(
+                DJANGO_SETTINGS_MODULE="console.settings",
+                MUSTER_HOME=str(eng.home),
+                DEMO="1",
+                DATABASE_URL=eng.database_url,
+                REDIS_URL=eng.redis_url,
+                SECRET_KEY=eng.secret_key,
+                SEAL_KEYS=eng.seal_keys,
+                LOG_LEVEL="ERROR",
+            )
             _django()
             yield
         finally:
@@ -77,8 +87,19 @@ def line(result: Result) -> str:
 
 def kept(result: Result) -> str:
     """One line of the file."""
-    return json.dumps({"name": result.name, "value": result.value, "unit": result.unit, "baseline": result.baseline,
-                       "ratio": result.ratio, "detail": result.detail}) + "\n"
+    return (
+        json.dumps(
+            {
+                "name": result.name,
+                "value": result.value,
+                "unit": result.unit,
+                "baseline": result.baseline,
+                "ratio": result.ratio,
+                "detail": result.detail,
+            }
+        )
+        + "\n"
+    )
 
 
 def main() -> int:

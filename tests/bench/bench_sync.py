@@ -20,7 +20,9 @@ COUNT = int(os.environ.get("BENCH_SERVERS", "10000"))
 @contextmanager
 def prepared(count: int) -> Iterator[str]:
     """The prepared cloud as a process of its own; yields its root."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.prepared", str(count)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.prepared", str(count)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -34,14 +36,18 @@ def download(root: str) -> int:
     seen, marker = 0, ""
     with requests.Session() as session:
         while True:
-            page = json.loads(session.get(f"{root}/v2.1/servers/detail?limit=1000&marker={marker}", timeout=30).content)["servers"]
+            page = json.loads(
+                session.get(f"{root}/v2.1/servers/detail?limit=1000&marker={marker}", timeout=30).content
+            )["servers"]
             if not page:
                 return seen
             seen, marker = seen + len(page), page[-1]["id"]
 
 
 def change(root: str, count: int) -> None:
-    urllib.request.urlopen(urllib.request.Request(f"{root}/change/{count}", method="POST", data=b""), timeout=30).close()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{root}/change/{count}", method="POST", data=b""), timeout=30
+    ).close()
 
 
 def run() -> Iterator[Result]:
@@ -52,7 +58,9 @@ def run() -> Iterator[Result]:
 
     with prepared(COUNT) as root:
         floor = median(lambda: download(root))
-        account = AccountFactory(endpoint__url=f"{root}/v3", endpoint__networks=["127.0.0.0/8"], endpoint__allow_http=True)
+        account = AccountFactory(
+            endpoint__url=f"{root}/v3", endpoint__networks=["127.0.0.0/8"], endpoint__allow_http=True
+        )
         account.close_pending({"username": "u", "password": "p", "project": "p"}, 1)
         account.promote_pending()
         account.save()
@@ -62,7 +70,13 @@ def run() -> Iterator[Result]:
 
         def report(name: str, seconds: float) -> Result:
             assert Server.objects.filter(account=account).count() == COUNT
-            return Result(f"sync {COUNT} servers, {name}", seconds, "s", floor, "baseline: raw download + JSON parse of the same pages")
+            return Result(
+                f"sync {COUNT} servers, {name}",
+                seconds,
+                "s",
+                floor,
+                "baseline: raw download + JSON parse of the same pages",
+            )
 
         yield report("all new", timed(whole))
         yield report("nothing changed", median(whole))

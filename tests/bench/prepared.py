@@ -25,20 +25,39 @@ def servers(count: int, renamed: int = 0) -> list[dict]:
             "user_id": "6674fd1db4264716b0a2980d5f2eb769",
             "metadata": {"role": "web", "owner": "orchard"},
             "hostId": "e6d1a2d4a4d6b8a2a7d1c7b8f9e0a1b2c3d4e5f60718293a4b5c6d7e",
-            "image": {"id": "3a48bad1-f787-4557-ae26-658070a5c39e",
-                      "links": [{"rel": "bookmark", "href": "http://127.0.0.1/images/3a48bad1"}]},
+            "image": {
+                "id": "3a48bad1-f787-4557-ae26-658070a5c39e",
+                "links": [{"rel": "bookmark", "href": "http://127.0.0.1/images/3a48bad1"}],
+            },
             "flavor": {"id": str(number % 5 + 1), "links": [{"rel": "bookmark", "href": "http://127.0.0.1/flavors/1"}]},
-            "created": "2026-11-22T17:12:30Z", "updated": "2026-11-22T17:12:43Z",
-            "addresses": {"private": [
-                {"version": 4, "addr": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
-                 "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": f"fa:16:3e:{number >> 16 & 255:02x}:"
-                 f"{number >> 8 & 255:02x}:{number & 255:02x}"}]},
-            "accessIPv4": "", "accessIPv6": "",
+            "created": "2026-11-22T17:12:30Z",
+            "updated": "2026-11-22T17:12:43Z",
+            "addresses": {
+                "private": [
+                    {
+                        "version": 4,
+                        "addr": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+                        "OS-EXT-IPS:type": "fixed",
+                        "OS-EXT-IPS-MAC:mac_addr": f"fa:16:3e:{number >> 16 & 255:02x}:"
+                        f"{number >> 8 & 255:02x}:{number & 255:02x}",
+                    }
+                ]
+            },
+            "accessIPv4": "",
+            "accessIPv6": "",
             "links": [{"rel": "self", "href": f"http://127.0.0.1/v2.1/servers/{number}"}],
-            "OS-DCF:diskConfig": "MANUAL", "progress": 0, "OS-EXT-AZ:availability_zone": "nova", "config_drive": "",
-            "key_name": None, "OS-SRV-USG:launched_at": "2026-11-22T17:12:33.000000", "OS-SRV-USG:terminated_at": None,
-            "OS-EXT-STS:task_state": None, "OS-EXT-STS:vm_state": "active", "OS-EXT-STS:power_state": 1,
-            "os-extended-volumes:volumes_attached": [], "security_groups": [{"name": "default"}],
+            "OS-DCF:diskConfig": "MANUAL",
+            "progress": 0,
+            "OS-EXT-AZ:availability_zone": "nova",
+            "config_drive": "",
+            "key_name": None,
+            "OS-SRV-USG:launched_at": "2026-11-22T17:12:33.000000",
+            "OS-SRV-USG:terminated_at": None,
+            "OS-EXT-STS:task_state": None,
+            "OS-EXT-STS:vm_state": "active",
+            "OS-EXT-STS:power_state": 1,
+            "os-extended-volumes:volumes_attached": [],
+            "security_groups": [{"name": "default"}],
         }
         for number in range(count)
     ]
@@ -66,12 +85,26 @@ class Prepared(BaseHTTPRequestHandler):
         if url.path.endswith("/servers/detail"):
             self._send(self.pages[parse_qs(url.query).get("marker", [""])[0]])
         elif url.path.endswith("/flavors/detail"):
-            flavors = [] if "marker" in parse_qs(url.query) else [
-                {"id": str(n), "name": f"m1.{n}", "vcpus": n, "ram": n * 1024, "disk": 20} for n in range(1, 6)]
+            flavors = (
+                []
+                if "marker" in parse_qs(url.query)
+                else [{"id": str(n), "name": f"m1.{n}", "vcpus": n, "ram": n * 1024, "disk": 20} for n in range(1, 6)]
+            )
             self._send(json.dumps({"flavors": flavors, "images": []}).encode())
         elif url.path.rstrip("/").endswith("/v2.1"):
-            self._send(json.dumps({"version": {"id": "v2.1", "status": "CURRENT", "version": "2.96", "min_version": "2.1",
-                                               "links": [{"rel": "self", "href": f"{base}/v2.1/"}]}}).encode())
+            self._send(
+                json.dumps(
+                    {
+                        "version": {
+                            "id": "v2.1",
+                            "status": "CURRENT",
+                            "version": "2.96",
+                            "min_version": "2.1",
+                            "links": [{"rel": "self", "href": f"{base}/v2.1/"}],
+                        }
+                    }
+                ).encode()
+            )
         elif "/images" in url.path or "/limits" in url.path:
             self._send(json.dumps({"images": [], "limits": {"rate": [], "absolute": {}}}).encode())
         else:
@@ -85,13 +118,28 @@ class Prepared(BaseHTTPRequestHandler):
             self.server.prepare(int(self.path.rsplit("/", 1)[1]))  # type: ignore[attr-defined]
             return self._send(b"{}")
         base = f"http://127.0.0.1:{self.server.server_address[1]}"
-        catalog = [{"type": kind, "name": kind, "id": kind, "endpoints": [
-            {"id": kind, "interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": url}]}
-            for kind, url in (("compute", f"{base}/v2.1"), ("identity", f"{base}/v3"))]
-        token = {"token": {"methods": ["password"], "expires_at": "2036-01-01T00:00:00.000000Z",
-                           "issued_at": "2026-11-22T00:00:00.000000Z", "catalog": catalog, "roles": [{"id": "m", "name": "member"}],
-                           "user": {"id": "u", "name": "u", "domain": {"id": "default", "name": "Default"}},
-                           "project": {"id": "p", "name": "p", "domain": {"id": "default", "name": "Default"}}}}
+        catalog = [
+            {
+                "type": kind,
+                "name": kind,
+                "id": kind,
+                "endpoints": [
+                    {"id": kind, "interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": url}
+                ],
+            }
+            for kind, url in (("compute", f"{base}/v2.1"), ("identity", f"{base}/v3"))
+        ]
+        token = {
+            "token": {
+                "methods": ["password"],
+                "expires_at": "2036-01-01T00:00:00.000000Z",
+                "issued_at": "2026-11-22T00:00:00.000000Z",
+                "catalog": catalog,
+                "roles": [{"id": "m", "name": "member"}],
+                "user": {"id": "u", "name": "u", "domain": {"id": "default", "name": "Default"}},
+                "project": {"id": "p", "name": "p", "domain": {"id": "default", "name": "Default"}},
+            }
+        }
         return self._send(json.dumps(token).encode(), 201, X_Subject_Token="t" * 32)
 
 

@@ -19,8 +19,15 @@ from console.lib.embedded import free_port
 from tests.shared import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass
@@ -35,8 +42,15 @@ class Console:
 
     def command(self, *words: str) -> str:
         """What `manage.py WORDS` printed last: a key, a link."""
-        made = subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=self.env, text=True,
-                              capture_output=True, check=False, timeout=60)
+        made = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env=self.env,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
         assert made.returncode == 0, made.stderr
         return made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
 
@@ -45,11 +59,20 @@ class Console:
 def running(home: Path, *, port: int | None = None, demo: bool = True) -> Iterator[Console]:
     """Start everything on embedded servers in `home`, wait for the ready line, and stop it at the end."""
     port = port or free_port()
-    env = {name: value for name, value in os.environ.items()
-           if name not in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SEAL_KEYS", "PYTEST_XDIST_WORKER", "DATABASE_POOL")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SEAL_KEYS", "PYTEST_XDIST_WORKER", "DATABASE_POOL")
+    }
     env |= {"MUSTER_HOME": str(home), "PORT": str(port), "DEMO": "1" if demo else "0", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([sys.executable, "manage.py", "up"], cwd=ROOT, env=env, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "up"],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     said: deque[str] = deque(maxlen=200)
     ready = threading.Event()
 

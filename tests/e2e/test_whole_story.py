@@ -37,7 +37,9 @@ def until(look: Callable[[], T], seconds: float = 60) -> T:
 
 def call(console: Console, key: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
     request = urllib.request.Request(
-        f"{console.url}/api/provider/v1/{path}", method=method, data=None if body is None else json.dumps(body).encode(),
+        f"{console.url}/api/provider/v1/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as reply:
@@ -59,7 +61,9 @@ def host(tmp_path: Path) -> Iterator[Sshd]:
         yield sshd
         agent = sshd.prefix / "opt/muster-agent/current/muster-agent.pyz"
         if agent.exists():  # what it installed runs on: take it off again
-            subprocess.run([sys.executable, agent, "uninstall"], env={"MUSTER_AGENT_PREFIX": str(sshd.prefix)}, check=True)
+            subprocess.run(
+                [sys.executable, agent, "uninstall"], env={"MUSTER_AGENT_PREFIX": str(sshd.prefix)}, check=True
+            )
 
 
 @pytest.fixture
@@ -81,15 +85,28 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
             # The provider's side: staff enabled it, it creates a customer and pushes credentials.
             console.command("add_provider", "acme", "--name", "Acme Cloud")
             key = console.command("add_provider_key", "acme")
-            console.command("add_endpoint", "acme", "nova", "openstack", site.auth_url, "--allow-http",
-                            "--allow-network", "127.0.0.0/8")
+            console.command(
+                "add_endpoint",
+                "acme",
+                "nova",
+                "openstack",
+                site.auth_url,
+                "--allow-http",
+                "--allow-network",
+                "127.0.0.0/8",
+            )
             person = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines"}
             status, made = call(console, key, "PUT", "customers/c-1", person)
             assert status == 201
             assert call(console, key, "PUT", "customers/c-1", person)[0] == 200
             assert "password" not in json.dumps(made).lower()
-            status, _ = call(console, key, "PUT", "customers/c-1/accounts/main", {
-                "endpoint": "nova", "name": "Engines at Acme", "version": 1, "credentials": dict(cloud.credentials)})
+            status, _ = call(
+                console,
+                key,
+                "PUT",
+                "customers/c-1/accounts/main",
+                {"endpoint": "nova", "name": "Engines at Acme", "version": 1, "credentials": dict(cloud.credentials)},
+            )
             assert status == 202
 
             def account() -> dict[str, Any]:
@@ -109,7 +126,9 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
 
             # Tick one, say who signs in, and watch.
             page.get_by_role("checkbox", name="Select reachable").check()
-            page.get_by_role("link", name="Install agent").or_(page.get_by_role("button", name="Install agent")).first.click()
+            page.get_by_role("link", name="Install agent").or_(
+                page.get_by_role("button", name="Install agent")
+            ).first.click()
             page.get_by_label("SSH user").fill(host.user)
             page.get_by_label("Port").fill(str(host.port))
             page.get_by_label("Private key", exact=False).first.fill(host.private_key)
