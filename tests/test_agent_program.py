@@ -218,6 +218,13 @@ def test_an_agent_that_was_removed_uninstalls_itself(host: Host, console: SmallC
     assert process.until(lambda: host.files() == [], 20), (host.files(), host.log())
 
 
+def test_an_agent_whose_files_were_deleted_by_hand_ends(host: Host, console: SmallConsole) -> None:
+    host.install(console.url, TOKEN, "--wait", "20")
+    pids = host.call("status")["pids"]
+    shutil.rmtree(host.prefix)
+    assert process.until(lambda: not any(alive(pid) for pid in pids), 20)
+
+
 def test_a_410_of_something_in_between_removes_nothing(host: Host, console: SmallConsole) -> None:
     host.install(console.url, TOKEN, "--wait", "20")
     console.rule = lambda path, body: (410, {"gone": "a proxy's word"})

@@ -1,5 +1,6 @@
 """The running agent: enrol once, then a heartbeat every interval, until it is told to go."""
 
+import os
 import random
 import signal
 import sys
@@ -175,7 +176,10 @@ class Agent:
 
 
 def run(paths: Paths) -> int:
-    """Run until halted (0), unwelcome (3) or removed (4). Refusal when another agent runs here."""
+    """Run until halted (0), unwelcome (3) or gone (4: removed by the console, or its files by hand).
+
+    Refusal when another agent runs here.
+    """
     process.take(paths)
     for number in process.ENDING:
         signal.signal(number, _halt)
@@ -192,6 +196,8 @@ def run(paths: Paths) -> int:
         if code is not None:
             return code
         time.sleep(agent.pause)
+        if not os.path.exists(paths.config):  # somebody removed our files by hand, and means us to be gone
+            return process.LEFT
 
 
 def _halt(number: int, frame: Optional[FrameType]) -> None:
