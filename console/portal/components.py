@@ -64,6 +64,16 @@ def _rows() -> list[dict[str, Any]]:
     ]
 
 
+def _moments() -> list[dict[str, Any]]:
+    now = timezone.now()
+    return [
+        {"at": now, "tone": "running", "what": "First report of the agent on", "name": "web-1", "words": "0.1.0"},
+        {"at": now, "tone": "changing", "what": "Install started", "by": "alice@example.com"},
+        {"at": now - timedelta(days=3), "tone": "failed", "what": "Could not read", "name": "Essex Lab", "times": 12,
+         "words": "The cloud did not answer within 15 s."},
+    ]
+
+
 ACTIONS = [
     {"label": "Install agent", "icon": "download", "href": "?install"},
     {"label": "Start", "icon": "player-play", "href": "?start"},
@@ -91,6 +101,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "steps_failed": _steps(1, "failed"), "steps_done": _steps(5, "done"),
         "form": ExampleForm(), "wrong": ExampleForm({"user": "", "account": "c", "way": "key"}),
         "now": now, "soon": now + timedelta(minutes=42), "old": now - timedelta(days=3, hours=4),
+        "moments": _moments(),
         "facts": [("Platform", "OpenStack, Keystone v3"), ("Servers", "412"), ("Credentials", "version 7")],
         "drawings": ("servers", "search", "accounts", "activity", "lock", "lost", "broken", "mail"),
     })
