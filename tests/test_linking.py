@@ -26,7 +26,7 @@ from tests.factories import CustomerFactory, EndpointFactory
 from tests.farclouds import endpoint_at
 from tests.loopback import names
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db  # those that need real commits say so
 
 ACTOR = audit.Actor("provider", "k", "North Cloud key")
 FORM = {"username": "u", "password": "p", "project": "p"}
@@ -82,6 +82,7 @@ def test_a_push_waits_sealed_and_asks_for_a_verification(site: Site, push: Push)
     assert list(AuditEntry.objects.values_list("verb", "actor_name")) == [("account.linked", "North Cloud key")]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_credentials_that_open_the_account_are_promoted_and_its_servers_listed(site: Site, push: Push) -> None:
     push(3, site.cloud.credentials)
     account = settled()
@@ -128,6 +129,7 @@ def test_other_credentials_under_the_same_version_are_denied(site: Site, push: P
         push(3, FORM)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_same_push_twenty_times_at_once_is_one(site: Site, push: Push) -> None:
     start = threading.Barrier(20)
     outcomes: list[bool] = []
@@ -188,6 +190,7 @@ def test_a_cloud_that_is_down_leaves_the_push_pending_until_it_is_back(site: Sit
     assert (account.status, account.credentials_version) == ("ok", 1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_cloud_that_says_no_to_new_credentials_leaves_the_old_ones_working(site: Site, push: Push) -> None:
     push(1, site.cloud.credentials)
     settled()
@@ -201,6 +204,7 @@ def test_a_cloud_that_says_no_to_new_credentials_leaves_the_old_ones_working(sit
     assert (account.status, account.credentials_version) == ("ok", 2)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_newer_push_during_a_verification_wins(site: Site, push: Push) -> None:
     account = push(1, site.cloud.credentials).account
     site.faults.inject("drip", path="/tokens", pause=0.01)

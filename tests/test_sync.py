@@ -25,7 +25,7 @@ from servers.models import Server
 from tests.factories import ServerFactory
 from tests.farclouds import account_at
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db  # those that need real commits say so
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def counts(run: SyncRun) -> tuple[int, int, int, int]:
     return run.seen, run.added, run.changed, run.missing
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_first_sync_brings_every_server_with_its_facts(site: Site, account: CloudAccount) -> None:
     instance = site.cloud.add(
         "web \u00e9t\u00e9",
@@ -77,6 +78,7 @@ def test_the_first_sync_brings_every_server_with_its_facts(site: Site, account: 
     assert abs(server.cloud_created_at - instance.created) < timedelta(seconds=1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_sync_that_finds_nothing_new_writes_no_server(account: CloudAccount) -> None:
     sync.now(account)
     before = versions(account)
@@ -205,6 +207,7 @@ def test_failures_in_a_row_wait_longer_but_never_too_long(site: Site, account: C
     assert account.next_sync_at < timezone.now() + timedelta(hours=1, seconds=5)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_no_call_is_made_inside_a_transaction(account: CloudAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     inside: list[bool] = []
     send = Session.send
@@ -219,6 +222,7 @@ def test_no_call_is_made_inside_a_transaction(account: CloudAccount, monkeypatch
     assert not any(inside)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_that_lost_its_lease_writes_nothing(account: CloudAccount) -> None:
     SyncRun.objects.create(account=account)
     [(run, old)] = claim(SyncRun.objects.all(), 30)
@@ -257,6 +261,7 @@ def test_other_accounts_are_not_touched(site: Site, account: CloudAccount) -> No
     assert other.missing_since is None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_open_pages_hear_of_the_account_and_of_servers_only_when_some_changed(
     account: CloudAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:

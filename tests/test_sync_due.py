@@ -24,7 +24,7 @@ from servers.models import Server
 from tests.factories import AccountFactory
 from tests.farclouds import account_at
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db  # those that need real commits say so
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +92,7 @@ def test_suspending_a_customer_stops_its_syncs_and_resuming_starts_them(account:
     assert sync.due(timezone.now()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_two_beats_at_once_make_one_run_an_account() -> None:
     for _ in range(10):
         made = AccountFactory()
@@ -141,6 +142,7 @@ def test_a_cloud_that_answers_no_is_not_down() -> None:
     assert breaker.paused([account.endpoint_id]) == set()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_task_answers_a_ring_and_a_second_ring_finds_nothing_to_do() -> None:
     with serve(Cloud.sized(3)) as site:
         account_at(site)
@@ -155,6 +157,7 @@ def test_the_task_answers_a_ring_and_a_second_ring_finds_nothing_to_do() -> None
     assert Server.objects.count() == 3
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_run_whose_worker_died_is_taken_up_again() -> None:
     with serve(Cloud.sized(3)) as site:
         account = account_at(site)
