@@ -164,6 +164,9 @@ def test_much_output_and_many_complaints_at_once_do_not_deadlock(machines: Machi
 
 def test_a_command_that_ignores_its_input_does_not_hold_the_caller(machines: Machines) -> None:
     with connected(machines) as client:
+        into, out, _ = client.exec_command("exec 0<&-; echo closed; exec sleep 300", timeout=20)
+        assert out.readline() == "closed\n"
+        into.channel.sendall(b"x" * 5_000_000)  # more than a channel's window holds
         assert run(client, "exit 3", stdin=b"x" * 50_000)[0] == 3
 
 
