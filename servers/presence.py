@@ -23,6 +23,11 @@ class Presence(models.TextChoices):
     def tone(self) -> str:
         return {"managed": "running", "offline": "attention", "pending": "changing"}.get(self.value, "stopped")
 
+    @property
+    def word(self) -> str:
+        """Within a sentence: "agent offline"."""
+        return self.label.lower()
+
 
 def matching(presence: str) -> Q:
     """The servers of that presence. Subqueries, not joins: these conditions are negated and put into alternatives."""

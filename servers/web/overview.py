@@ -1,0 +1,101 @@
+"""The list of servers, and one row of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.health import trouble
+from accounts.models import CloudAccount
+from accounts.visit import Visit, visit
+from console.lib.pages import signed_in
+from servers import finding
+from servers.facets import Counts, count
+from servers.finding import Page, Reach
+from servers.presence import word
+from servers.query import Query, QueryError, parse
+from servers.web.facets import facets
+from servers.web.links import Asked
+from servers.web.rows import rows
+
+COLUMNS = [
+    ("name", "Name", ""), ("state", "State", ""), ("", "Account", ""), ("", "Addresses", ""), ("", "Size", ""),
+    ("", "Agent", ""), ("", "Load", ""), ("", "Memory", ""), ("", "Disk", ""), ("age", "Age", "number"),
+]  # fmt: skip
+
+
+def reach_of(seen: Visit, account: str = "") -> Reach:
+    """What this request may see, or one account of it (a wrong id is nothing)."""
+    accounts = [one for one in seen.accounts if not account or str(one.pk) == account]
+    return Reach(list(dict.fromkeys(one.customer_id for one in accounts)), accounts)
+
+
+@signed_in
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """A page of servers. The websocket's hints fetch this same address again, and take the part they need."""
+    seen, asked = visit(request), Asked.of(request.GET)
+    reach = reach_of(seen, asked.account)
+    query, found, counts, wrong = Query(), Page([], None, None), None, ""
+    try:
+        query = parse(asked.q)
+        counts = count(reach, query)
+        if counts.total or counts.more:
+            found = finding.page(reach, query, asked.sort, asked.cursor)
+    except QueryError as refusal:
+        wrong = refusal.words
+    context = {
+        "section": "servers",
+        "asked": asked,
+        "wrong": wrong,
+        "rows": rows(found.rows),
+        "counts": counts,
+        "facets": [] if wrong else facets(asked, query, counts, reach.accounts),
+        "columns": [(title, asked.sorting(key) if key else "", asked.order_of(key), css) for key, title, css in COLUMNS],
+        "newer": asked.at(found.newer),
+        "older": asked.at(found.older),
+        "trouble": _trouble(reach.accounts),
+        "account": next((one for one in reach.accounts if asked.account), None),
+        "empty": "" if found.rows or wrong else _empty(seen, reach, asked, query),
+        "clear": asked.asking(""),
+        "bulk_actions": [{"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")}],
+        "install_rest": _install_rest(asked, query, counts),
+    }
+    return render(request, "servers/list.html", context)
+
+
+@signed_in
+@require_safe
+def row(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One row, as the list draws it."""
+    servers = reach_of(visit(request)).servers().select_related("agent", "account__endpoint__provider", "account__customer")
+    server = get_object_or_404(servers.annotate(presence=word()), pk=pk)
+    return render(request, "servers/row.html", {"row": rows([server])[0]})
+
+
+def _trouble(accounts: list[CloudAccount] | Any) -> dict[str, Any] | None:
+    """ "2 of 7 accounts could not be read: …", with the reasons."""
+    told = trouble(accounts)
+    return {"of": len(accounts), "accounts": told[:4], "more": max(0, len(told) - 4), "count": len(told)} if told else None
+
+
+def _empty(seen: Visit, reach: Reach, asked: Asked, query: Query) -> str:
+    """Which empty state it is."""
+    if not seen.accounts:
+        return "accounts" if seen.customers else "workspaces"
+    if query or asked.cursor or not reach.accounts:
+        return "search"
+    return "servers" if any(account.last_sync_at for account in reach.accounts) else "reading"
+
+
+def _install_rest(asked: Asked, query: Query, counts: Counts | None) -> str:
+    """The address of the form for all servers without an agent; only where there are some, and not too many."""
+    if query or asked.account or counts is None or counts.facets is None or not counts.facets["agent"]["missing"]:
+        return ""
+    return f"{reverse('installs:new')}?{urlencode({'q': 'state:running agent:missing'})}"

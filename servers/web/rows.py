@@ -1,0 +1,106 @@
+"""A server as the list shows it: everything worked out, so that the template only draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from accounts.health import Health, health
+from accounts.models import CloudAccount
+from console.templatetags.look import age_in_words, share
+from servers.models import Server
+from servers.presence import Presence
+
+
+@dataclass
+class Row:
+    """`server` comes with agent, account and the column `presence` (servers.finding)."""
+
+    server: Server
+    account_health: Health
+    now: datetime
+
+    @cached_property
+    def presence(self) -> Presence:
+        return Presence(self.server.presence)  # type: ignore[attr-defined]  # annotated
+
+    @cached_property
+    def agent(self) -> Any:
+        """The live agent, or None."""
+        return self.server.agent if self.presence in (Presence.MANAGED, Presence.OFFLINE) else None
+
+    @property
+    def presence_detail(self) -> str:
+        """Since when it is offline: "3 h"."""
+        if self.presence != Presence.OFFLINE or self.agent.last_seen_at is None:
+            return ""
+        return age_in_words(self.agent.last_seen_at, self.now).removesuffix(" ago")
+
+    @property
+    def raw_state(self) -> str:
+        """The cloud's own word, where it says more than ours."""
+        raw = str(self.server.raw_state)
+        return "" if raw.lower() in ("active", "running", self.server.state, "shutoff") else raw
+
+    @property
+    def more_addresses(self) -> int:
+        return max(0, len(self.server.addresses) - 1)
+
+    @property
+    def born(self) -> datetime | None:
+        return self.server.cloud_created_at or self.server.first_seen_at
+
+    @property
+    def load(self) -> float | None:
+        return self.agent.load1 if self.agent else None
+
+    @property
+    def memory_percent(self) -> float | None:
+        return _percent(self.agent and self.agent.memory_used, self.agent and self.agent.memory_total)
+
+    @property
+    def disk_percent(self) -> float | None:
+        return _percent(self.agent and self.agent.disk_used, self.agent and self.agent.disk_total)
+
+    @property
+    def metrics_are_old(self) -> bool:
+        return self.presence == Presence.OFFLINE
+
+    @property
+    def doubt(self) -> str:
+        """Why what is shown may be out of date; empty when it is fresh."""
+        if self.server.missing_since:
+            return f"{self.server.account} no longer lists it."
+        if self.account_health.good or self.server.account.last_sync_at is None:
+            return ""
+        return f"Read {age_in_words(self.server.account.last_sync_at, self.now)}. {self.account_health.words}"
+
+    @property
+    def may_install(self) -> bool:
+        """Whether the row offers an install; the form says why where it cannot be done after all."""
+        return self.presence in (Presence.MISSING, Presence.OFFLINE)
+
+
+def _percent(used: Any, total: Any) -> float | None:
+    return None if used is None or not total else share(used, total)
+
+
+def rows(servers: Iterable[Server]) -> list[Row]:
+    """Each account's health is worked out once."""
+    now = timezone.now()
+    told: dict[UUID, Health] = {}
+    made = []
+    for server in servers:
+        account: CloudAccount = server.account
+        if account.pk not in told:
+            told[account.pk] = health(account, now)
+        made.append(Row(server, told[account.pk], now))
+    return made
+
+
