@@ -91,7 +91,7 @@ def close(customer: Customer, actor: audit.Actor) -> Customer:
     `put` with the same id reopens it. Twice is harmless.
     """
     with transaction.atomic():
-        held = Customer.objects.select_for_update().get(pk=customer.pk)
+        held: Customer = Customer.objects.select_for_update().get(pk=customer.pk)
         if held.status != Customer.Status.CLOSED:
             Customer.objects.filter(pk=held.pk).update(status=Customer.Status.CLOSED, closed_at=Now())
             customer_closing.send(sender=Customer, customer=held)
@@ -110,7 +110,7 @@ def resend_mail(customer: Customer, actor: audit.Actor) -> Mail:
     """
     with transaction.atomic():
         held = _open(customer)
-        waiting = Mail.objects.filter(customer=held, state__in=ACTIVE, to__iexact=held.email).first()
+        waiting: Mail | None = Mail.objects.filter(customer=held, state__in=ACTIVE, to__iexact=held.email).first()
         if waiting is not None:
             return waiting
         inside = held.memberships.filter(accepted_at__isnull=False, role=Membership.Role.OWNER).order_by("accepted_at")
@@ -120,7 +120,7 @@ def resend_mail(customer: Customer, actor: audit.Actor) -> Mail:
 
 
 def _open(customer: Customer) -> Customer:
-    held = Customer.objects.select_for_update().get(pk=customer.pk)
+    held: Customer = Customer.objects.select_for_update().get(pk=customer.pk)
     if held.status == Customer.Status.CLOSED:
         raise Denied("This customer is closed. PUT it again to reopen it.", "customer_closed")
     return held

@@ -15,8 +15,8 @@ from providers.models import Customer, Membership
 
 def pending(user: User) -> QuerySet[Membership]:
     """What waits for this person's answer."""
-    rows = Membership.objects.filter(user=user, accepted_at__isnull=True).exclude(customer__status=Customer.Status.CLOSED)
-    return rows.select_related("customer__provider").order_by("created_at")
+    rows = Membership.objects.filter(user=user, accepted_at__isnull=True).order_by("created_at")
+    return rows.exclude(customer__status=Customer.Status.CLOSED).select_related("customer__provider")
 
 
 def accept(user: User, pk: UUID) -> Membership | None:

@@ -1,4 +1,4 @@
-"""Keys of the provider API: `mst_<live|test>_<prefix>_<secret>`. We keep a SHA-256 of the whole, so a key is shown once."""
+"""Keys of the provider API: `mst_<live|test>_<prefix>_<secret>`. Only a SHA-256 of the whole is kept: shown once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def issue(
     provider: Provider, *, actor: audit.Actor, name: str = "", sandbox: bool = False,
     scopes: Collection[str] = (), expires_at: datetime | None = None,
 ) -> tuple[ProviderKey, str]:
-    """A new key and its text, which exists nowhere else from then on. No scopes: all. Raises Wrong for an unknown one."""
+    """A new key and its text, which is kept nowhere. No scopes: all. Raises Wrong for an unknown one."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise Wrong({"scopes": [f"Unknown scope {', '.join(unknown)}. Known: {', '.join(SCOPES)}."]})
     prefix = "".join(secrets.choice(_LETTERS) for _ in range(12))
@@ -55,9 +55,9 @@ def issue(
 
 
 def find(text: str) -> ProviderKey:
-    """The live key of that text, with its provider. Raises KeyRefused. The provider's status is the caller's to judge."""
+    """The live key of that text, with its provider, whose status is the caller's to judge. Raises KeyRefused."""
     kind, mode, prefix, _ = (text.split("_", 3) + [""] * 4)[:4]
-    key = None
+    key: ProviderKey | None = None
     if kind == "mst" and mode in ("live", "test") and prefix.isascii() and prefix.isalnum():
         key = ProviderKey.objects.select_related("provider").filter(prefix=prefix).first()
     # Compared even when there is no such prefix, so that the time taken does not tell which prefixes exist.

@@ -23,7 +23,7 @@ SUBJECTS = {
 
 
 def queue(customer: Customer, membership: Membership) -> Mail:
-    """Write the mail's row and ring for a worker. Who has come in, or whom this customer made, is welcomed; others invited."""
+    """Write the mail's row and ring. Who came in, or whom this customer made, is welcomed; others are invited."""
     known = membership.founding or membership.accepted_at is not None
     mail = Mail(
         kind=Mail.Kind.WELCOME if known else Mail.Kind.INVITATION,
@@ -83,7 +83,8 @@ def _door(mail: Mail) -> dict[str, object]:
         return {"url": f"{settings.PUBLIC_URL}/invitations/", "expires_at": None, "sets_password": False}
     founded = Membership.objects.filter(customer=mail.customer, user=user, founding=True).exists()
     if not founded or user.has_usable_password() or user.is_staff:
-        return {"url": f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}", "expires_at": None, "sets_password": False}
+        inside = f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}"
+        return {"url": inside, "expires_at": None, "sets_password": False}
     lifetime = links.LIFETIMES[links.Purpose.SET_PASSWORD]
     token = links.issue(user, links.Purpose.SET_PASSWORD, mail.customer, lifetime)
     return {

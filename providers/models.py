@@ -128,7 +128,8 @@ class Customer(models.Model):
     class Meta:
         ordering = ["organization", "email"]
         constraints = [
-            models.UniqueConstraint(fields=["provider", "external_id"], name="customer_once", condition=~Q(external_id=""),
+            models.UniqueConstraint(fields=["provider", "external_id"], name="customer_once",
+                                    condition=~Q(external_id=""),
                                     violation_error_message="This provider already has a customer of that id.")
         ]
 

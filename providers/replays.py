@@ -29,10 +29,12 @@ def once(provider: Provider, key: str, call: bytes, act: Callable[[], Answer]) -
     digest = sha256(call).hexdigest()
     with transaction.atomic():
         _forget(provider)
-        fresh = {"digest": digest, "expires_at": timezone.now() + KEPT}
-        row, _ = Replay.objects.select_for_update().get_or_create(provider=provider, key=key, defaults=fresh)
+        until = timezone.now() + KEPT
+        row, _ = Replay.objects.select_for_update().get_or_create(
+            provider=provider, key=key, defaults={"digest": digest, "expires_at": until}
+        )
         if row.expires_at <= timezone.now():
-            row.digest, row.status, row.expires_at = digest, None, fresh["expires_at"]
+            row.digest, row.status, row.expires_at = digest, None, until
         if row.digest != digest:
             raise Mismatch
         if row.status is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
@@ -24,6 +25,21 @@ def provider(db):
     return ProviderFactory()
 
 
+def at_once(call, *arguments):
+    """`call` in a thread for each of `arguments`, all let go together. What they returned; a fault is raised."""
+    barrier = threading.Barrier(len(arguments))
+
+    def one(argument):
+        try:
+            barrier.wait(30)
+            return call(argument)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        return list(pool.map(one, arguments))
+
+
 def heard(signal):
     """What the signal said while the test ran."""
     said = []
@@ -38,44 +54,16 @@ def heard(signal):
 @pytest.mark.django_db(transaction=True)
 def test_the_same_put_twenty_times_at_once_makes_one_customer_one_person_and_one_mail():
     provider = ProviderFactory()
-    barrier, outcomes, broken = threading.Barrier(20), [], []
-
-    def call():
-        try:
-            barrier.wait(30)
-            outcomes.append(customers.put(provider, "c-1", ADA, BY))
-        except Exception as fault:
-            broken.append(fault)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=call) for _ in range(20)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert broken == []
+    outcomes = at_once(lambda _: customers.put(provider, "c-1", ADA, BY), *range(20))
     assert [outcome.created for outcome in outcomes].count(True) == 1
-    assert len({outcome.customer.pk for outcome in outcomes}) == len(outcomes) - 19 == 1
+    assert len({outcome.customer.pk for outcome in outcomes}) == 1
     assert (Customer.objects.count(), User.objects.count(), Mail.objects.count()) == (1, 1, 1)
     assert AuditEntry.objects.filter(verb="customer.created").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_providers_that_bring_the_same_new_person_at_once_make_one_person():
-    barrier, broken = threading.Barrier(6), []
-
-    def call(provider):
-        try:
-            barrier.wait(30)
-            customers.put(provider, "c-1", ADA, BY)
-        except Exception as fault:
-            broken.append(fault)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=call, args=(ProviderFactory(),)) for _ in range(6)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert broken == []
+    at_once(lambda provider: customers.put(provider, "c-1", ADA, BY), *(ProviderFactory() for _ in range(6)))
     assert User.objects.count() == 1
     assert sorted(Mail.objects.values_list("kind", flat=True)) == ["invitation"] * 5 + ["welcome"]
 

@@ -167,7 +167,8 @@ class TestSigningInByLink:
         assert list(seen) == [people.customer] != [other]
 
     @pytest.mark.parametrize("path", [
-        "/auth/password/set/", "/auth/password/change/", "/auth/email/", "/auth/2fa/", "/me/", "/invitations/", "/admin/",
+        "/auth/password/set/", "/auth/password/change/", "/auth/email/", "/auth/2fa/", "/me/", "/invitations/",
+        "/admin/",
     ])
     def test_a_provider_cannot_take_a_person_over_through_it(self, people, path):
         people.alice.is_staff = people.alice.is_superuser = True

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts import linking
 from accounts.api.serializers import ASKED, TOLD, AccountIn, AccountOut, NamedAccountIn
 from accounts.models import CloudAccount
+from console.lib.api.schema import Error
 from providers.api.base import ByExternalId, ProviderView
 from providers.models import CloudEndpoint
 
@@ -50,7 +51,9 @@ class OneAccount(AccountView):
 
     @extend_schema(
         operation_id="accounts_put", tags=["Accounts"], request=AccountIn, examples=[ASKED, TOLD],
-        responses={202: AccountOut, 409: OpenApiResponse(description="The version is older, or was pushed with others.")},
+        responses={
+            202: AccountOut, 409: OpenApiResponse(Error, "The version is older than one pushed before, or taken."),
+        },
     )
     def put(self, request: Request, external_id: str, account_id: str) -> Response:
         """Push cloud credentials. They are verified within 30 s; the old ones stay live until the new ones pass.
@@ -58,9 +61,7 @@ class OneAccount(AccountView):
         The same push again changes nothing. `version` only grows: an older one is 409.
         """
         customer = self.customer(external_id)
-        if not isinstance(request.data, dict):
-            raise ValidationError(["Send a JSON object."])
-        fields = self.given(NamedAccountIn, {**request.data, "account_id": account_id})
+        fields = self.given(NamedAccountIn, account_id=account_id)
         linking.push(
             customer, account_id, endpoint=self._endpoint(fields["endpoint"]), name=fields["name"],
             version=fields["version"], credentials=fields["credentials"], actor=self.actor,

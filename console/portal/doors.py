@@ -18,7 +18,7 @@ from providers.scope import DOOR
 from providers.welcoming import Arrival
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """Nobody signs up by themselves: providers and staff make customers."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -37,7 +37,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 def sign_in(request: HttpRequest, arrival: Arrival, to: str) -> HttpResponse:
-    """Sign the person in who came by a link, through a second factor where they have one. Anybody else is signed out."""
+    """Sign in who came by a link, through a second factor where there is one. Anybody else is signed out first."""
     if request.user.is_authenticated:
         logout(request)
     door = {DOOR: str(arrival.door)} if arrival.door else {}

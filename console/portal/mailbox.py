@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from functools import wraps
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
-from csp.decorators import csp_replace, csp_update
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -49,8 +48,11 @@ def _read(path: Path) -> Kept:
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
     assert isinstance(message, EmailMessage)  # noqa: S101  # what this policy makes
     date = message["Date"]
+    at = date.datetime if date else None
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)  # "-0000": the time of a machine that does not say where it is
     return Kept(
-        path.stem, str(message["To"] or ""), str(message["Subject"] or ""), date.datetime if date else None,
+        path.stem, str(message["To"] or ""), str(message["Subject"] or ""), at,
         _part(message, "plain"), _part(message, "html"),
     )
 
@@ -87,19 +89,21 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @_plainly
-@csp_update({"frame-src": [SELF]})
 def one(request: HttpRequest, name: str) -> HttpResponse:
     """One mail: its text, and its HTML in a frame."""
-    return render(request, "mailbox/one.html", {"mail": _one(name), "sandbox": SANDBOX})
+    response = render(request, "mailbox/one.html", {"mail": _one(name), "sandbox": SANDBOX})
+    response._csp_update = {"frame-src": [SELF]}  # type: ignore[attr-defined]  # what django-csp's decorator sets
+    return response
 
 
 @_plainly
 @xframe_options_sameorigin
-@csp_replace({
-    "default-src": [NONE], "style-src": ["'unsafe-inline'"], "img-src": ["data:"], "frame-ancestors": [SELF],
-    "sandbox": SANDBOX.split(),
-})
 def html(request: HttpRequest, name: str) -> HttpResponse:
     """The HTML part for that frame: no script, no picture from elsewhere, and its links open the whole window."""
     body = _one(name).html
-    return HttpResponse(re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', body, count=1))
+    response = HttpResponse(re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', body, count=1))
+    response._csp_replace = {  # type: ignore[attr-defined]  # what django-csp's decorator sets
+        "default-src": [NONE], "script-src": [NONE], "style-src": ["'unsafe-inline'"], "img-src": ["data:"],
+        "frame-ancestors": [SELF], "sandbox": SANDBOX.split(),
+    }
+    return response

@@ -1,4 +1,4 @@
-"""What every call of the provider API has in common: the key, its scope, lookups that start at the caller's own rows."""
+"""What every call of the provider API has in common: the key, its scope, lookups among the caller's own rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.urls import register_converter
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,9 +53,15 @@ class ProviderView(APIView):
             raise NotFound(f"You have no customer with the id {external_id}. PUT it to create it.", "customer_unknown")
         return found
 
-    def given(self, serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-        """The request's body, checked."""
-        wanted = serializer(data=data)
+    def given(self, serializer: type[Serializer[Any]], **in_path: str) -> dict[str, Any]:
+        """The request's body and what its address says, checked. The body may repeat the address, not contradict it."""
+        data = self.request.data
+        if not isinstance(data, dict):
+            raise ValidationError(["Send a JSON object."])
+        for name, value in in_path.items():
+            if data.get(name, value) != value:
+                raise ValidationError({name: ["The address names another id. Leave it out of the body."]})
+        wanted = serializer(data={**data, **in_path})
         wanted.is_valid(raise_exception=True)
         return dict(wanted.validated_data)
 

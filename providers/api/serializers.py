@@ -48,9 +48,8 @@ class CustomerOut(serializers.ModelSerializer[Customer]):
 
     @extend_schema_field(MailOut(allow_null=True))
     def get_mail(self, customer: Customer) -> dict[str, Any] | None:
-        for last in customer.last_mails:  # of CustomerQuerySet.known_to: one or none
-            return dict(MailOut(last).data)
-        return None
+        last: list[Mail] = getattr(customer, "last_mails")  # noqa: B009  # of CustomerQuerySet.known_to: one or none
+        return dict(MailOut(last[0]).data) if last else None
 
 
 class EndpointOut(serializers.ModelSerializer[CloudEndpoint]):

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.lib.api.paging import Pages
+from console.lib.api.schema import Error
 from providers import customers, replays
 from providers.api.base import ByExternalId, ProviderView
 from providers.api.examples import ASKED, ASKED_BY_POST, TOLD
@@ -58,11 +59,14 @@ class Customers(CustomerView):
             "Idempotency-Key", str, OpenApiParameter.HEADER,
             description="Up to 255 characters. The same call within 24 hours gets the same answer.",
         )],
-        responses={201: CustomerOut, 200: CustomerOut, 422: OpenApiResponse(description="The key came with another body.")},
+        responses={
+            201: CustomerOut, 200: CustomerOut,
+            422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
+        },
     )
     def post(self, request: Request) -> Response:
         """The same as PUT, with your id in the body."""
-        fields = self.given(NewCustomerIn, request.data)
+        fields = self.given(NewCustomerIn)
         key = request.headers.get("Idempotency-Key")
         external_id = fields.pop("external_id")
         if key is None:
@@ -97,11 +101,7 @@ class OneCustomer(CustomerView):
 
         Send it as often as you like: one customer, one mail. Nobody's sign-in ever changes by it.
         """
-        if not isinstance(request.data, dict):
-            raise ValidationError(["Send a JSON object."])
-        if request.data.get("external_id", external_id) != external_id:
-            raise ValidationError({"external_id": ["The address names another id. Leave it out of the body."]})
-        fields = self.given(NewCustomerIn, {**request.data, "external_id": external_id})
+        fields = self.given(NewCustomerIn, external_id=external_id)
         fields.pop("external_id")
         status, answer = self._put(external_id, fields)
         return Response(answer, status=status)

@@ -26,8 +26,8 @@ class AgentOut(serializers.ModelSerializer[Agent]):
     class Meta:
         model = Agent
         fields = (
-            "version", "enrolled_at", "last_seen_at", "load1", "cpu_percent", "memory_used", "memory_total", "disk_used",
-            "disk_total",
+            "version", "enrolled_at", "last_seen_at", "load1", "cpu_percent", "memory_used", "memory_total",
+            "disk_used", "disk_total",
         )
 
 
@@ -38,7 +38,7 @@ class ServerOut(serializers.ModelSerializer[Server]):
         choices=Presence.choices, source="presence",
         help_text="managed: it reports. offline: it did. pending: an install is under way. missing: none.",
     )
-    agent = serializers.SerializerMethodField(help_text="The live agent and its last sample, sizes in bytes; null: none.")
+    agent = serializers.SerializerMethodField(help_text="The live agent and its last sample, in bytes; null: none.")
 
     class Meta:
         model = Server

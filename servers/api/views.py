@@ -49,7 +49,7 @@ class JoinTokens(AccountView):
     def post(self, request: Request, external_id: str, account_id: str) -> Response:
         """A token with which one agent enrols, once, within 60 minutes: put it into the user-data of a launch."""
         account = self.account(external_id, account_id)
-        fields = self.given(JoinTokenIn, request.data)
+        fields = self.given(JoinTokenIn)
         subject: CloudAccount | Server = account
         if "server_external_id" in fields:
             subject = self._server(account, fields["server_external_id"])
