@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +21,12 @@ from console.demo.keep import dump, load
 from console.demo.openstack import Cloud, Nic, Site, serve
 from console.demo.pulse import Pulse
 from console.demo.wire import Request
+from tests.clouds.demo_caller import Clock, session, sign_in, v3, walk
 
 # The SDK warns of its own ways: InfluxDB settings that it looks for itself, arguments that it gives itself.
 sdk_warns = pytest.mark.filterwarnings(
     "ignore::openstack.warnings._RemovedInSDKWarning", "ignore::openstack.warnings.OpenStackDeprecationWarning"
 )
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def v3(cloud: Cloud, **changes: Any) -> dict[str, Any]:
-    """A password sign-in body, scoped unless project=None."""
-    project = changes.get("project", cloud.project)
-    user = {"name": cloud.username, "domain": {"id": "default"}, "password": changes.get("password", cloud.password)}
-    body: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
-    if project:
-        body["scope"] = {"project": {"name": project, "domain": {"name": "Default"}}}
-    return {"auth": body}
-
-
-def sign_in(site: Site, body: dict[str, Any] | None = None) -> requests.Response:
-    if site.cloud.generation == "essex":
-        credentials = {"username": site.cloud.username, "password": site.cloud.password}
-        body = body or {"auth": {"passwordCredentials": credentials, "tenantName": site.cloud.project}}
-        return requests.post(f"{site.url}/v2.0/tokens", json=body, timeout=10)
-    return requests.post(f"{site.url}/v3/auth/tokens", json=body or v3(site.cloud), timeout=10)
-
-
-def session(site: Site) -> tuple[requests.Session, str]:
-    """A signed-in session, and the compute URL of the catalog."""
-    reply = sign_in(site)
-    caller = requests.Session()
-    if site.cloud.generation == "essex":
-        access = reply.json()["access"]
-        caller.headers["X-Auth-Token"] = access["token"]["id"]
-        catalog = {one["type"]: one["endpoints"][0]["publicURL"] for one in access["serviceCatalog"]}
-    else:
-        caller.headers["X-Auth-Token"] = reply.headers["X-Subject-Token"]
-        catalog = {one["type"]: one["endpoints"][0]["url"] for one in reply.json()["token"]["catalog"]}
-    return caller, catalog["compute"]
-
-
-def walk(caller: requests.Session, url: str, limit: int) -> list[dict[str, Any]]:
-    """Every server, by pages, to an empty one."""
-    found: list[dict[str, Any]] = []
-    while True:
-        params = {"limit": str(limit)} | ({"marker": found[-1]["id"]} if found else {})
-        page = caller.get(f"{url}/servers/detail", params=params, timeout=10).json()["servers"]
-        if not page:
-            return found
-        assert not {one["id"] for one in page} & {one["id"] for one in found}
-        found += page
 
 
 def sdk(site: Site) -> openstack.connection.Connection:
@@ -348,88 +295,6 @@ def test_changes_from_many_threads_at_once_lose_nothing() -> None:
         caller, url = session(site)
         with caller:
             assert len(walk(caller, url, 37)) == 200
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "content"),
-    [
-        ("unauthorized", 401, "application/json"),
-        ("forbidden", 403, "application/json"),
-        ("over_limit", 413, "text/html; charset=UTF-8"),
-        ("too_many", 429, "application/json"),
-        ("unavailable", 503, "text/html; charset=UTF-8"),
-        ("broken", 500, "application/json"),
-        ("rubbish", 200, "application/json"),
-        ("html", 200, "text/html; charset=UTF-8"),
-        ("redirect", 302, None),
-    ],
-)
-def test_a_mishap_befalls_the_named_request_and_then_no_more(kind: str, status: int, content: str | None) -> None:
-    with serve(Cloud.sized(4)) as site:
-        caller, url = session(site)
-        planned = site.faults.inject(kind, path="/servers/detail", after=1, times=1, retry_after=7)
-        with caller:
-            replies = [caller.get(f"{url}/servers/detail?limit=2", timeout=10, allow_redirects=False) for _ in range(3)]
-        assert [one.status_code for one in replies] == [200, status, 200]
-        assert replies[1].headers.get("Content-Type") == content
-        if kind in ("over_limit", "too_many", "unavailable"):
-            assert replies[1].headers["Retry-After"] == "7"
-        assert planned.seen == 1
-
-
-def test_a_truncated_reply_ends_before_its_length() -> None:
-    with serve(Cloud.sized(4)) as site:
-        caller, url = session(site)
-        site.faults.inject("truncated")
-        with caller, pytest.raises(requests.exceptions.ChunkedEncodingError):
-            caller.get(f"{url}/servers/detail", timeout=10)
-
-
-def test_a_hung_up_call_and_a_silent_one_have_no_reply() -> None:
-    with serve(Cloud.sized(4)) as site:
-        caller, url = session(site)
-        with caller:
-            site.faults.inject("hang_up")
-            with pytest.raises(requests.ConnectionError):
-                caller.get(f"{url}/servers/detail", timeout=10)
-            site.faults.inject("hang", pause=60)
-            with pytest.raises(requests.ReadTimeout):
-                caller.get(f"{url}/servers/detail", timeout=0.2)
-
-
-def test_a_dripping_reply_is_whole_but_late() -> None:
-    with serve(Cloud.sized(1)) as site:
-        caller, url = session(site)
-        site.faults.inject("drip", pause=0.002)
-        with caller:
-            began = time.monotonic()
-            assert len(caller.get(f"{url}/servers/detail", timeout=10).json()["servers"]) == 1
-            assert time.monotonic() - began > 0.1
-
-
-def test_a_huge_reply_and_a_bomb_have_the_size_asked_for() -> None:
-    with serve(Cloud.sized(1)) as site:
-        caller, url = session(site)
-        with caller:
-            site.faults.inject("huge", size=3_000_000)
-            assert len(caller.get(f"{url}/servers/detail", timeout=10).content) == 3_000_000
-            site.faults.inject("bomb", size=3_000_000)
-            packed = caller.get(f"{url}/servers/detail", timeout=10)
-            assert len(packed.content) == 3_000_000
-            assert int(packed.headers["Content-Length"]) < 10_000
-
-
-@pytest.mark.parametrize("generation", ["modern", "essex"])
-def test_a_catalog_can_point_elsewhere(generation: Generation) -> None:
-    with serve(Cloud(generation)) as site:
-        site.faults.inject("elsewhere", location="http://198.51.100.7/v2.1")
-        assert session(site)[1] == "http://198.51.100.7/v2.1"
-        assert session(site)[1].startswith(site.compute_url)
-
-
-def test_an_unknown_mishap_is_refused() -> None:
-    with serve(Cloud()) as site, pytest.raises(ValueError, match="sulk"):
-        site.faults.inject("sulk")
 
 
 def test_the_site_leaves_no_port_open_and_refuses_one_that_is_taken() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +15,7 @@ from console.demo.openstack import Cloud, Flavor, Image, Site, serve
 from console.demo.population import stock
 from console.demo.tokens import User
 from tests.clouds.captured import Exchange, differences, exchanges
+from tests.clouds.demo_caller import Clock
 
 TENANT = "e89f2869d3834e60acd34f543a3c8afd"
 SERVERS = {
@@ -53,16 +54,6 @@ BACK = {"createImage"}
 
 
 SETTLE = timedelta(seconds=5)
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 17, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @contextmanager
