@@ -6,11 +6,12 @@ const remember = (name, value) => { try { localStorage.setItem(name, value); } c
 const recall = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 
 // --- ages: the words of console/templatetags/look.py, kept current; the exact time in this browser's zone ----------
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 function ageInWords(moment, now) {
   const seconds = (now - moment) / 1000;
   const size = Math.abs(seconds);
   if (size >= 60 * 86400) {
-    return moment.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+    return `${moment.getDate()} ${MONTHS[moment.getMonth()]} ${moment.getFullYear()}`;
   }
   if (size < 45) return seconds >= 0 ? "just now" : "in a moment";
   const words = size < 3600 ? `${Math.max(1, Math.round(size / 60))} min`
