@@ -70,10 +70,13 @@ class OpenStack:
         seen: set[str] = set()
         for compute in self._signed_in():
             flavors: dict[str, rows.Flavor] | None = None
+            images: dict[str, str] | None = None
             for page in self._pages(compute, seen):
                 if flavors is None and any(map(rows.names_a_flavor_by_id, page)):
                     flavors = self._flavors(compute)
-                read = (rows.facts(row, compute.region, flavors or {}) for row in page)
+                if images is None:
+                    images = self._images(compute)
+                read = (rows.facts(row, compute.region, flavors or {}, images or {}) for row in page)
                 yield tuple(found for found in read if found is not None)
 
     def server(self, external_id: str) -> ServerFacts | None:
@@ -85,7 +88,7 @@ class OpenStack:
             if not isinstance(row, dict):
                 raise Unexpected("The compute API answered a server without saying which.")
             flavors = self._flavors(compute) if rows.names_a_flavor_by_id(row) else {}
-            found = rows.facts(row, compute.region, flavors)
+            found = rows.facts(row, compute.region, flavors, self._images(compute))
             if found is not None:
                 return found
         return None
@@ -201,17 +204,28 @@ class OpenStack:
         return listed
 
     def _flavors(self, compute: signin.Compute) -> dict[str, rows.Flavor]:
-        found: dict[str, rows.Flavor] = {}
+        return {str(row["id"]): rows.flavor(row) for row in self._offered(compute, "flavors", "sizes")}
+
+    def _images(self, compute: signin.Compute) -> dict[str, str]:
+        """Image names by id, from Nova's proxy, which every microversion below 2.36 has (we ask for none)."""
+        try:
+            return {str(row["id"]): str(row.get("name") or "") for row in self._offered(compute, "images", "images")}
+        except Refused:
+            return {}  # a cloud without the proxy, or a role without the right: images are shown by id
+
+    def _offered(self, compute: signin.Compute, kind: str, words: str) -> list[dict[str, Any]]:
+        """All rows of `kind`/detail."""
+        found: dict[str, dict[str, Any]] = {}
         marker = ""
         for _ in range(MOST_PAGES):
             query = {"limit": str(PAGE)} | ({"marker": marker} if marker else {})
-            listed = self._read(self._get(f"{compute.url}/flavors/detail?{urlencode(query)}")).get("flavors")
+            listed = self._read(self._get(f"{compute.url}/{kind}/detail?{urlencode(query)}")).get(kind)
             if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
-                raise Unexpected("The compute API answered a listing without sizes in it.")
-            fresh = [row for row in listed if str(row["id"]) not in found]
-            found |= {str(row["id"]): rows.flavor(row) for row in fresh}
-            # Essex ignores limit and marker here and answers all sizes each time.
+                raise Unexpected(f"The compute API answered a listing without {words} in it.")
+            fresh = {str(row["id"]): row for row in listed if str(row["id"]) not in found}
+            found |= fresh
+            # Essex ignores limit and marker here and answers all of them each time.
             if not fresh or len(listed) < PAGE:
-                return found
+                return list(found.values())
             marker = str(listed[-1]["id"])
-        raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of sizes.")
+        raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of {words}.")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from accounts.clouds.base import Address, ServerFacts, State
@@ -39,6 +40,9 @@ _STATES: Final = {
 }
 
 
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
 class Flavor(NamedTuple):
     """A size that the cloud offers. Memory in MiB, disk in GiB."""
 
@@ -60,8 +64,13 @@ def names_a_flavor_by_id(row: Mapping[str, Any]) -> bool:
     return ("vcpus" not in held) if isinstance(held, dict) and held else "flavorId" in row
 
 
-def facts(row: Mapping[str, Any], region: str, flavors: Mapping[str, Flavor]) -> ServerFacts | None:
-    """One row of servers/detail; None for one that is deleted. Unexpected when it is no server at all."""
+def facts(
+    row: Mapping[str, Any], region: str, flavors: Mapping[str, Flavor], images: Mapping[str, str] = _NO_NAMES
+) -> ServerFacts | None:
+    """One row of servers/detail; None for one that is deleted. Unexpected when it is no server at all.
+
+    An image that is not in `images` (id to name), such as a deleted one, is shown by its id.
+    """
     try:
         raw_state = row["status"]
         if raw_state == "DELETED":
@@ -75,6 +84,7 @@ def facts(row: Mapping[str, Any], region: str, flavors: Mapping[str, Flavor]) ->
             flavor_id = str(held.get("id", ""))
             size = flavors.get(flavor_id) or Flavor(flavor_id, None, None, None)
         image = row.get("image") or row.get("imageId") or ""  # "" when the server boots from a volume
+        image_id = str(image["id"] if isinstance(image, dict) else image)
         return ServerFacts(
             external_id=str(row["id"]),
             name=row.get("name") or "",
@@ -82,7 +92,7 @@ def facts(row: Mapping[str, Any], region: str, flavors: Mapping[str, Flavor]) ->
             raw_state=raw_state,
             addresses=_addresses(row),
             size=size.name,
-            image=str(image["id"] if isinstance(image, dict) else image),
+            image=images.get(image_id) or image_id,
             region=region,
             cpus=size.cpus,
             memory_mb=size.memory_mb,

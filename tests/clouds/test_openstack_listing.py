@@ -68,6 +68,19 @@ def test_a_modern_account_is_listed_from_its_recorded_page(modern: Replay, monke
     assert (facts.addresses, facts.key_name) == ((), "")
 
 
+@pytest.mark.parametrize(
+    ("exchange", "shown"), [("images-proxy", "cirros"), ("images-2.36", "3a48bad1-f787-4557-ae26-658070a5c39e")]
+)
+def test_an_image_is_shown_by_its_name_or_by_its_id_where_the_cloud_names_none(
+    modern: Replay, exchange: str, shown: str
+) -> None:
+    blocks = recorded("modern.txt")
+    modern.say("GET", f"{MODERN}/detail?limit=1000", blocks["p1"][2])
+    modern.say("GET", f"{MODERN}/detail?limit=1000&marker=7e06766d-48e3-490a-a827-4385b1b98d85", EMPTY)
+    modern.say("GET", "/v2.1/images/detail?limit=1000", blocks[exchange][2])
+    assert {facts.image for facts in listed(opened(modern))} == {shown}
+
+
 def test_flavors_embedded_since_2_47_need_no_second_call(modern: Replay) -> None:
     modern.say("GET", f"{MODERN}/detail?limit=1000", recorded("modern.txt")["p1"][2])
     modern.say("GET", f"{MODERN}/detail?limit=1000&marker=7e06766d-48e3-490a-a827-4385b1b98d85", EMPTY)
