@@ -52,7 +52,7 @@ if not SEAL_KEYS:
     wrong("SEAL_KEYS", "Set SEAL_KEYS or SEAL_KEYS_FILE: the keys that encrypt cloud credentials (see README).")
 
 # --- who may talk to us -------------------------------------------------------------------------------------------
-ALLOWED_HOSTS = read("ALLOWED_HOSTS", listed, [_public.hostname, "127.0.0.1", "localhost", "[::1]"], "")
+ALLOWED_HOSTS: list[str] = read("ALLOWED_HOSTS", listed, [_public.hostname or "", "127.0.0.1", "localhost", "[::1]"], "")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 
@@ -290,7 +290,7 @@ UNFOLD = {"SITE_TITLE": _("Muster staff"), "SITE_HEADER": _("Muster staff"), "SI
 
 # --- logs: one JSON object a line, with the request's id; never a secret --------------------------------------------
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-_shared = [
+_shared: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.TimeStamper(fmt="iso"),
     structlog.stdlib.add_logger_name,

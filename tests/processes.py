@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
             "DJANGO_SETTINGS_MODULE", children.MARK)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", *ours))}
     return {**kept, "MUSTER_HOME": str(home), **more}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that everybody may pass through (pytest's may not be), gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="muster-test-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @contextmanager

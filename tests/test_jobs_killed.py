@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from console.lib import children
-from tests.processes import ROOT, end, engine_of_its_own, environment, manage, wait
+from tests.processes import ROOT, end, engine_of_its_own, environment, folder, manage, wait
 
 ENDED = ("done", "failed", "canceled", "expired", "interrupted")
 
@@ -70,9 +70,8 @@ class Works:
 
 
 @pytest.fixture
-def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
-    home = tmp_path_factory.mktemp("works")
-    with engine_of_its_own(home) as eng:
+def works() -> Iterator[Works]:
+    with folder() as home, engine_of_its_own(home) as eng:
         env = environment(home, DJANGO_SETTINGS_MODULE="tests.jobapp.settings", DEMO="0")
         manage(env, "migrate", "--run-syncdb", "-v", "0")
         works = Works(home, eng.database_url, env)

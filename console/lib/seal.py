@@ -1,7 +1,7 @@
 """Secrets at rest: AES-256-GCM under a data key that is wrapped by a key-encryption key (SECURITY.md §4).
 
-A sealed value is `v1:kid:wrapped data key:ciphertext` (the last two base64url). The additional data binds it to version,
-key, table, column, row and tenant, so that a ciphertext moved to another place does not open.
+A sealed value is `v1:kid:wrapped data key:ciphertext` (the last two base64url). The additional data binds it to
+version, key, table, column, row and tenant, so that a ciphertext moved to another place does not open.
 """
 
 from __future__ import annotations
@@ -137,21 +137,38 @@ _NAMES = re.compile(r"pass(word|phrase)?$|secret|token|api_?key|private_?key|aut
 _TEXTS = re.compile(
     r"(?:mst_(?:live|test)_[A-Za-z0-9]+_|Bearer\s+|mja_|mjt_)[A-Za-z0-9_\-.~+/]+=*"
     r"|(?<=/welcome/)[A-Za-z0-9_-]{20,}|(?<=/in/|key/)[A-Za-z0-9_-]{20,}"  # links that let a person in
+    r"|(?<=://)[^\s/@]*:[^\s/@]+(?=@)"  # user and password of an address
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.S,
 )
 
 
+_PAIRS = re.compile(
+    r"""((?:pass(?:word|phrase)|secret(?:_?key)?|api_?key|token)["']?\s*[:=]\s*["']?)[^\s"'&,;}]{4,}""", re.I
+)
+
+
 def redact(text: str) -> str:
-    """`text` without what looks like one of our keys, tokens or a private key."""
-    return _TEXTS.sub("[redacted]", text)
+    """`text` without what looks like one of our keys, tokens, a private key, or a password in an address or a pair."""
+    return _PAIRS.sub(r"\1[redacted]", _TEXTS.sub("[redacted]", text))
 
 
 def redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: no value under a secret's name, no text that looks like a secret."""
+    """A structlog processor: no value under a secret's name, no text that looks like a secret, at any depth."""
     for name, value in event.items():
-        if _NAMES.search(name) and not isinstance(value, (int, float, bool, type(None))):
-            event[name] = "[redacted]"
-        elif isinstance(value, str):
-            event[name] = redact(value)
+        event[name] = _shown(name, value)
     return event
+
+
+def _shown(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if _NAMES.search(name):
+        return "[redacted]"
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): _shown(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_shown(name, inner) for inner in value]
+    return value

@@ -38,12 +38,12 @@ class Start:
         if left := children.end_marked(self.home, LEFTOVERS_WAIT):
             self.tell(f"{len(left)} processes of an earlier start had to end first.")
         logfiles.cut(self.home)
-        door = listen(settings.PORT)
+        door, web = listen(settings.PORT), self._web_processes()
         self._engine()
         if settings.DEMO and not self.tree.asked:
             self.tree.add(self.parts.demo())
         self._prepare()
-        for number in range(self._web_processes()):
+        for number in range(web):
             if not self.tree.asked:
                 self.tree.add(self.parts.web("web" if number == 0 else f"web-{number + 1}", door))
         for part in (self.parts.worker("default"), self.parts.worker("ssh"), self.parts.beat()):
