@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import structlog
 
@@ -16,13 +15,12 @@ LINES = 2000  # cloud-init prints the keys late in a boot that prints a thousand
 
 
 class Voucher:
-    """The consoles of one account's servers. May be asked by many threads; the driver is not, so they take turns."""
+    """The consoles of one account's servers, by its driver; without one it knows of none. May be asked by many
+    threads, which the driver may not, so they take turns."""
 
-    def __init__(self, open_driver: Callable[[], Driver]) -> None:
-        self._open = open_driver
-        self._driver: Driver | None = None
+    def __init__(self, driver: Driver | None) -> None:
+        self._driver = driver
         self._turn = threading.Lock()
-        self._silent = False
 
     def printed(self, external_id: str) -> frozenset[str]:
         """The host key fingerprints in this server's console log; none when the cloud has no log or does not answer.
@@ -30,16 +28,15 @@ class Voucher:
         A cloud that could not be reached or signed in to is not asked again for the next server.
         """
         with self._turn:
-            if self._silent:
+            if self._driver is None:
                 return frozenset()
             try:
-                self._driver = self._driver or self._open()
                 text = self._driver.console_text(external_id, LINES)
             except Refused as fault:  # this server has no console; the next one may
                 log.info("no console log", server=external_id, reason=fault.words)
                 return frozenset()
             except Fault as fault:
-                self._silent = True
+                self._driver = None
                 log.info("consoles cannot be read", reason=fault.words)
                 return frozenset()
         return hostkeys.printed(text)

@@ -21,6 +21,7 @@ from accounts import opening
 from accounts.models import CloudAccount
 from console.lib import notify
 from console.lib.denials import Denied
+from console.lib.faults import Fault
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
 from console.lib.jobs.rows import JobState
 from console.lib.seal import SealBroken
@@ -181,8 +182,12 @@ class _Slice:
         )
 
     def vouch(self, account: CloudAccount) -> Voucher:
-        credentials = account.credentials()
-        voucher = self.vouchers[account.pk] = Voucher(lambda: opening.driver(account, credentials))
+        driver = None
+        try:
+            driver = opening.driver(account, account.credentials())
+        except Fault as fault:
+            log.info("consoles cannot be read", account=str(account.pk), reason=fault.words)
+        voucher = self.vouchers[account.pk] = Voucher(driver)
         return voucher
 
     # writing down what the threads report
