@@ -8,7 +8,8 @@
     root.dataset.bsTheme = choice === "light" || choice === "dark" ? choice : dark.matches ? "dark" : "light";
   };
   paint();
-  if (read("rail") === "folded") root.dataset.rail = "folded";
+  const rail = read("rail");
+  if (rail === "folded" || (rail !== "open" && innerWidth < 1100)) root.dataset.rail = "folded";
   dark.addEventListener("change", paint);
   addEventListener("storage", paint);
   addEventListener("muster:theme", paint);
