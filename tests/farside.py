@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -54,15 +55,24 @@ class _Health(BaseHTTPRequestHandler):
         """Tests read what is answered, not a log."""
 
 
+class _Quiet(ThreadingHTTPServer):
+    status = 200
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that does not trust us hangs up, which is what some tests want."""
+
+
 @contextmanager
-def health(status: int = 200) -> Iterator[str]:
+def health(status: int = 200, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A console of which only /healthz exists; its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Health)
-    server.status = status  # type: ignore[attr-defined]
+    server = _Quiet(("127.0.0.1", 0), _Health)
+    server.status = status
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()

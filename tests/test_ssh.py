@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -339,6 +340,23 @@ def test_a_server_that_cannot_reach_the_console_says_how_it_failed(sshd: Sshd) -
     fails("no_name", Stage.PROBE, lambda: go(sshd, "http://console.invalid"))
     with farside.health(503) as url:
         assert "503" in fails("odd_answer", Stage.PROBE, lambda: go(sshd, url)).cause
+
+
+def test_a_certificate_that_the_server_does_not_trust_is_named_so(sshd: Sshd, tmp_path: Path) -> None:
+    paper, key = tmp_path / "paper.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(paper)], check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(paper, key)
+    with farside.health(tls=tls) as url:
+        problem = fails("no_trust", Stage.PROBE, lambda: go(sshd, url))
+        assert "certificate" in problem.cause.lower() and "clock" in problem.fix
+    trusting = {"SSL_CERT_FILE": str(paper)}
+    with farside.health(tls=tls) as url, Sshd(tmp_path / "trusts", env=trusting) as other:
+        san = fails("no_trust", Stage.PROBE, lambda: go(other, url))  # trusted, but it names no such host
+        assert "127.0.0.1" in san.cause
 
 
 def small_disk(folder: Path, options: str, console: str) -> Sshd:

@@ -94,17 +94,19 @@ class _Slice:
         )
 
     def run(self) -> int:
-        taken, looked, until = 0, -QUIET, time.monotonic() + CLAIMING
-        ended = False
+        taken, looked, until = 0, 0.0, time.monotonic() + CLAIMING
+        ended = True
         while True:
-            now = time.monotonic()
+            now, got = time.monotonic(), 0
             if ended or now - looked >= QUIET:
                 looked = now
                 self.notice_lost()
-                taken += self.take() if now < until else 0
-            if not self.jobs:
+                got = self.take() if now < until else 0
+                taken += got
+            if self.jobs:
+                ended = self.listen()
+            elif not got:  # else those that it got needed no thread, and there may be more
                 return taken
-            ended = self.listen()
 
     def let_go(self) -> None:
         """Whatever happened to us (the database went away), no session is left that nobody answers for."""
