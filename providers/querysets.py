@@ -22,12 +22,15 @@ class ProviderKeyQuerySet(models.QuerySet[Any]):
 
 class CustomerQuerySet(models.QuerySet[Any]):
     def known_to(self, provider: Provider) -> CustomerQuerySet:
-        """The provider's own customers, closed ones too, each with its last mail in `last_mails`."""
+        """The provider's own customers, closed ones too; those without an id of the provider it cannot name."""
+        return self.filter(provider=provider).exclude(external_id="").with_last_mail()
+
+    def with_last_mail(self) -> CustomerQuerySet:
+        """Each with its last mail in `last_mails`: a list of one, or empty."""
         from providers.models import Mail
 
-        last = Prefetch("mails", Mail.objects.order_by("-queued_at", "-id")[:1], to_attr="last_mails")
-        # Also those without an id of the provider are left out: the provider cannot name them.
-        return self.filter(provider=provider).exclude(external_id="").prefetch_related(last)
+        last = Mail.objects.order_by("-queued_at", "-id")[:1]
+        return self.prefetch_related(Prefetch("mails", last, to_attr="last_mails"))
 
     def open_to(self, user: User, door: str | None = None) -> CustomerQuerySet:
         """The customers that `user` belongs to and accepted, closed ones left out.
