@@ -23,7 +23,7 @@ SIGNED_OUT = 4401
 TRY_AGAIN = 1013
 
 
-class HintsConsumer(AsyncWebsocketConsumer):
+class HintsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Sends `{"changed": "server-<id>"}` for every customer of the signed-in person, and `{}` as a sign of life.
 
     Membership is read anew every `LOOK_AGAIN` seconds: who left a customer, or signed out, stops hearing of it.
@@ -64,7 +64,7 @@ class HintsConsumer(AsyncWebsocketConsumer):
         self.groups_joined = wanted
         return True
 
-    @database_sync_to_async
+    @database_sync_to_async  # type: ignore[untyped-decorator]  # channels has no types
     def customers(self) -> list[str] | None:
         """Ids of the customers open to this sign-in; None when the session has ended or the person may not sign in."""
         session, user = self.scope.get("session"), self.scope.get("user")

@@ -83,9 +83,9 @@ def _fewer(said: list[tuple[str, str]]) -> list[tuple[str, str]]:
         counts[kind] = counts.get(kind, 0) + ("-" in what)
     fewer = OrderedDict[tuple[str, str], None]()
     for customer_id, what in said:
-        kind, dash, _ = what.partition("-")
-        many = bool(dash) and counts[customer_id, kind] > MANY
-        fewer[customer_id, f"{kind}s" if many else what] = None
+        word, dash, _ = what.partition("-")
+        many = bool(dash) and counts[customer_id, word] > MANY
+        fewer[customer_id, f"{word}s" if many else what] = None
     return list(fewer)
 
 

@@ -87,7 +87,7 @@ MENU = [
 ]
 
 
-@staff_member_required(login_url="account_login")
+@staff_member_required(login_url="account_login")  # type: ignore[untyped-decorator]  # in django-stubs
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """The gallery. `?notices` shows messages as they stand after a redirect."""

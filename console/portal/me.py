@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from zoneinfo import available_timezones
 
 from allauth.mfa.models import Authenticator
@@ -27,7 +27,7 @@ def _zones() -> list[tuple[str, str]]:
     return [("", "As this browser"), ("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
 
 
-class PersonForm(forms.ModelForm):
+class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     """What people say of themselves."""
 
     time_zone = forms.ChoiceField(
@@ -48,23 +48,24 @@ class PersonForm(forms.ModelForm):
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     """GET shows it, POST saves name and zone."""
-    form = PersonForm(request.POST or None, instance=request.user)
+    person = cast(User, request.user)  # login_required
+    form = PersonForm(request.POST or None, instance=person)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
         return HttpResponseRedirect(reverse("portal:me"))
-    context = {"form": form, **standing(request)}
+    context = {"form": form, **standing(request, person)}
     return render(request, "me/page.html", context, status=422 if form.is_bound else 200)
 
 
-def standing(request: HttpRequest) -> dict[str, Any]:
+def standing(request: HttpRequest, person: User) -> dict[str, Any]:
     """How this person's sign-in stands: second factor, codes left, sessions, workspaces."""
-    factors = {factor.type: factor for factor in Authenticator.objects.filter(user=request.user)}
+    factors = {factor.type: factor for factor in Authenticator.objects.filter(user=person)}
     codes = factors.get(Authenticator.Type.RECOVERY_CODES)
-    memberships = Membership.objects.filter(user=request.user, customer__in=customers_of(request))
+    memberships = Membership.objects.filter(user=person, customer__in=customers_of(request))
     return {
         "totp": factors.get(Authenticator.Type.TOTP),
         "codes_left": len(RecoveryCodes(codes).get_unused_codes()) if codes else None,
-        "sessions": len(UserSession.objects.purge_and_list(request.user)),
+        "sessions": len(UserSession.objects.purge_and_list(person)),
         "memberships": memberships.select_related("customer__provider").order_by("created_at"),
     }
