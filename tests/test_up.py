@@ -91,8 +91,10 @@ def signs_of_life(running: Up, after: float) -> bool:
 
 OVERDUE = """
 from django.utils import timezone
+from console.models import User
 from providers.models import Mail
-Mail.objects.create(kind="welcome", to="nobody@example.com", expires_at=timezone.now())
+user = User.objects.create_user("nobody@example.com")
+Mail.objects.create(kind="welcome", to=user.email, user=user, expires_at=timezone.now())
 """
 
 
@@ -138,6 +140,10 @@ def test_sigterm_ends_every_process_within_15_seconds_and_the_next_start_finds_i
     assert running.process.returncode == 0
     assert alive(below) == []
 
+    # As after a restart of the machine: the pid of long ago belongs to a stranger now.
+    pid_file = home / "postgres" / "postmaster.pid"
+    pid_file.write_text(f"{os.getpid()}\n{home / 'postgres'}\n1\n0\n\n127.0.0.1\n\n")
+    os.chown(pid_file, pid_file.parent.stat().st_uid, -1)
     with up(home) as killed:
         killed.ready()
         below = killed.tree()
@@ -150,15 +156,6 @@ def test_sigterm_ends_every_process_within_15_seconds_and_the_next_start_finds_i
                 assert link.execute("SELECT what FROM kept").fetchone() == ("still here",)
             again.stop(signal.SIGINT)
             assert again.process.returncode == 0
-
-
-def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(home):
-    """As after a restart of the machine, when its number belongs to another process."""
-    pid_file = home / "postgres" / "postmaster.pid"
-    pid_file.write_text(f"{os.getpid()}\n{home / 'postgres'}\n1\n0\n\n127.0.0.1\n\n")
-    os.chown(pid_file, (home / "postgres").stat().st_uid, -1)
-    with up(home) as it:
-        it.ready()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user: run it as root")

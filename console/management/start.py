@@ -22,6 +22,7 @@ LEFTOVERS_WAIT = 5.0  # seconds for what a killed `up` left to end by itself
 ENGINE_WITHIN = 60.0
 DEMO_WITHIN = 60.0
 SAY_WHY_AFTER = 20.0  # seconds without readiness
+NOT_FOR_BROWSERS = ("*.py", "package*.json", "icons.txt")  # how static/vendor is made
 
 
 class Start:
@@ -93,7 +94,8 @@ class Start:
         root = Path(settings.STATIC_ROOT)
         tasks = [self._task("migrate", "migrate", "--no-input", "-v", "0")]
         if staticset.collected(root) != now:
-            tasks.append(self._task("collectstatic", "collectstatic", "--no-input", "--clear", "-v", "0"))
+            leave = [part for name in NOT_FOR_BROWSERS for part in ("-i", name)]
+            tasks.append(self._task("collectstatic", "collectstatic", "--no-input", "--clear", "-v", "0", *leave))
         self.tree.finish(*tasks)
         if not self.tree.asked:
             staticset.note(root, now)
