@@ -52,7 +52,9 @@ if not SEAL_KEYS:
     wrong("SEAL_KEYS", "Set SEAL_KEYS or SEAL_KEYS_FILE: the keys that encrypt cloud credentials (see README).")
 
 # --- who may talk to us -------------------------------------------------------------------------------------------
-ALLOWED_HOSTS: list[str] = read("ALLOWED_HOSTS", listed, [_public.hostname or "", "127.0.0.1", "localhost", "[::1]"], "")
+ALLOWED_HOSTS: list[str] = read(
+    "ALLOWED_HOSTS", listed, [_public.hostname or "", "127.0.0.1", "localhost", "[::1]"], ""
+)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 
