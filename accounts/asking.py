@@ -27,7 +27,7 @@ def cannot(account: CloudAccount, active: bool) -> str:
 
 def sync_now(account: CloudAccount, *, by: User) -> SyncRun:
     """Queue a reading. Denied with the reason when there can be none; one that waits already is the one asked for."""
-    running = account.sync_runs.filter(state__in=ACTIVE).first()
+    running: SyncRun | None = account.sync_runs.filter(state__in=ACTIVE).first()
     if running is not None:
         return running
     if reason := cannot(account, active=False):

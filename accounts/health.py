@@ -66,7 +66,7 @@ def _fix(status: CloudAccount.Status, account: CloudAccount) -> str:
     who = account.endpoint.provider
     return {
         Status.PENDING: "",
-        Status.BAD_CREDENTIALS: f"Ask {who} to send new credentials. What is shown stays as it was last read.",
-        Status.UNREACHABLE: "Muster tries again by itself. What is shown stays as it was last read.",
+        Status.BAD_CREDENTIALS: f"Ask {who} to send new credentials.",
+        Status.UNREACHABLE: "Muster tries again by itself.",
         Status.REFUSED: f"Ask {who} whether this account may list its servers.",
     }.get(status, f"Muster tries again by itself. If it stays so, tell {who}.")

@@ -35,7 +35,9 @@ class Reach:
 
     def servers(self) -> ServerQuerySet:
         """Every server within reach; the door of the pages about servers."""
-        return Server.objects.filter(customer_id__in=self.customers, account_id__in=[account.pk for account in self.accounts])
+        return Server.objects.filter(
+            customer_id__in=self.customers, account_id__in=[account.pk for account in self.accounts]
+        )
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def where(query: Query, accounts: Sequence[CloudAccount]) -> Q:
 def _holds(term: Term, value: str, accounts: Sequence[CloudAccount]) -> Q:
     match term.key:
         case "":
-            found = Q(name__icontains=value) | Q(external_id=value) | Q(size__icontains=value) | Q(image__icontains=value)
+            found = (
+                Q(name__icontains=value) | Q(external_id=value) | Q(size__icontains=value) | Q(image__icontains=value)
+            )
             return found | _address(value) if may_be_address(value) else found
         case "state":
             return Q(state=value)
@@ -83,7 +87,9 @@ def _address(start: str) -> Q:
     """A whole address by the index; the start of one by looking through the text of all."""
     if whole := whole_address(start):
         return Q(ips__overlap=sorted({start, start.lower(), whole}))
-    joined = Func(Value(" "), Func("ips", Value(" "), function="array_to_string"), function="concat", output_field=CharField())
+    joined = Func(
+        Value(" "), Func("ips", Value(" "), function="array_to_string"), function="concat", output_field=CharField()
+    )
     return Q(Contains(joined, f" {start.lower()}"))
 
 

@@ -24,9 +24,9 @@ class Presence(models.TextChoices):
         return {"managed": "running", "offline": "attention", "pending": "changing"}.get(self.value, "stopped")
 
     @property
-    def word(self) -> str:
-        """Within a sentence: "agent offline"."""
-        return self.label.lower()
+    def said(self) -> str:
+        """Where no column says that the agent is meant: "Managed", "Agent offline"."""
+        return self.label if self == Presence.MANAGED else f"Agent {self.label.lower()}"
 
 
 def matching(presence: str) -> Q:

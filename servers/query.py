@@ -1,9 +1,9 @@
 """The language of the search box, of saved views and of `q` in the API. Plain Python: text in, terms out.
 
-    web 10.0.0.      words: part of the name, size or image, the cloud's own id, the start of an address
-    state:running    a key; several values of one key are alternatives: state:running,stopped or written twice
-    -agent:managed   all but these
-    "two words"      quotes keep spaces, colons and a leading minus; \\" is a quote inside
+web 10.0.0.      words: part of the name, size or image, the cloud's own id, the start of an address
+state:running    a key; several values of one key are alternatives: state:running,stopped or written twice
+-agent:managed   all but these
+"two words"      quotes keep spaces, colons and a leading minus; \\" is a quote inside
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def parse(text: str) -> Query:
         raise QueryError("This query holds a character that cannot be searched for. Type it again.")
     terms: list[Term] = []
     for term in _terms(text):
-        before = next((i for i, t in enumerate(terms) if term.key and (t.key, t.negated) == (term.key, term.negated)), None)
+        before = next(
+            (i for i, t in enumerate(terms) if term.key and (t.key, t.negated) == (term.key, term.negated)), None
+        )
         if before is None:
             terms.append(term)
         else:  # the same key again: one more alternative
@@ -159,7 +161,7 @@ def _values(text: str, at: int, key: str) -> tuple[tuple[str, ...], int]:
             break
         at += 1
     if at < len(text) and not text[at].isspace():
-        raise QueryError(f'Put a space after the quotes, before "{text[at:at + 12]}".')
+        raise QueryError(f'Put a space after the quotes, before "{text[at : at + 12]}".')
     return tuple(dict.fromkeys(values)), at
 
 

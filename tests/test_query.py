@@ -163,8 +163,15 @@ def test_counts_beside_a_facet_are_what_a_click_on_it_would_find(reach: Reach) -
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(states=st.sets(st.sampled_from(STATES)), agents=st.sets(st.sampled_from(AGENTS)), negated=st.booleans(), word=st.sampled_from(["", "web"]))
-def test_the_total_is_the_number_of_rows(reach: Reach, states: set[str], agents: set[str], negated: bool, word: str) -> None:
+@given(
+    states=st.sets(st.sampled_from(STATES)),
+    agents=st.sets(st.sampled_from(AGENTS)),
+    negated=st.booleans(),
+    word=st.sampled_from(["", "web"]),
+)
+def test_the_total_is_the_number_of_rows(
+    reach: Reach, states: set[str], agents: set[str], negated: bool, word: str
+) -> None:
     terms = [Term("", (word,))] if word else []
     terms += [Term("state", tuple(sorted(states)), negated)] if states else []
     terms += [Term("agent", tuple(sorted(agents)))] if agents else []

@@ -19,7 +19,7 @@ from accounts.models import CloudAccount, CredentialPush, SyncRun
 from accounts.visit import visit
 from console.lib.denials import Denied
 from console.lib.jobs.rows import ACTIVE
-from console.lib.pages import signed_in
+from console.lib.pages import person, signed_in
 
 HISTORY = 25  # readings a page
 PUSHES = 10
@@ -58,7 +58,7 @@ def account(request: HttpRequest, pk: UUID) -> HttpResponse:
         "section": "accounts",
         **_card(found, active),
         "runs": history[:HISTORY],
-        "older": f"{here}?{urlencode({'before': history[HISTORY - 1].queued_at.isoformat()})}" if len(history) > HISTORY else "",
+        "older": _older(here, history),
         "newest": here if before else "",
         "pushes": [(push, CredentialPush.Outcome(push.outcome).label, PUSH_TONES[push.outcome])
                    for push in found.pushes.order_by("-version", "-pk")[:PUSHES]],
@@ -74,10 +74,17 @@ def sync(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask for a reading, and go back."""
     found = visit(request).account(pk)
     try:
-        asking.sync_now(found, by=request.user)
+        asking.sync_now(found, by=person(request))
     except Denied as denial:
         messages.error(request, denial.words)
     return HttpResponseRedirect(reverse("accounts:account", args=[pk]))
+
+
+def _older(here: str, history: list[SyncRun]) -> str:
+    """The address of the readings before these; empty when these are the last."""
+    if len(history) <= HISTORY:
+        return ""
+    return f"{here}?{urlencode({'before': history[HISTORY - 1].queued_at.isoformat()})}"
 
 
 def _card(found: CloudAccount, active: bool) -> dict[str, Any]:

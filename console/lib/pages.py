@@ -8,8 +8,11 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
+
+from console.models import User
 
 View = Callable[..., HttpResponseBase]
 
@@ -29,3 +32,10 @@ def signed_in(view: View) -> View:
         return redirect_to_login(request.get_full_path(), resolve_url(settings.LOGIN_URL))
 
     return guarded
+
+
+def person(request: HttpRequest) -> User:
+    """Who asks, on a page for people who are signed in."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user

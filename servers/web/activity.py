@@ -89,5 +89,3 @@ def _under_way(seen: Visit) -> list[dict[str, Any]]:
          "failed": batch.total - batch.live - batch.done}
         for batch in counted.order_by("-created_at")[:20]
     ]  # fmt: skip
-
-

@@ -36,7 +36,7 @@ def facets(asked: Asked, query: Query, counts: Counts | None, accounts: Sequence
     """State, agent and account. A value that nothing has is left out, unless it was asked for."""
     made = [
         Facet("State", _chips(asked, query, counts, "state", [(s.value, s.label, s.tone) for s in Server.State])),
-        Facet("Agent", _chips(asked, query, counts, "agent", [(p.value, f"Agent {p.label.lower()}", p.tone) for p in Presence])),
+        Facet("Agent", _chips(asked, query, counts, "agent", [(p.value, p.said, p.tone) for p in Presence])),
     ]
     if len(accounts) > 1 and not asked.account:
         made.append(Facet("Account", _accounts(asked, query, counts, accounts)))

@@ -97,9 +97,16 @@ def _detail(detail: dict[str, Any]) -> str:
 def of_sync(run: SyncRun) -> Moment:
     """A reading of an account (with its account)."""
     ended = run.ended_at or run.started_at or run.queued_at
-    what = "Could not read" if run.state == "failed" else "Read" if run.state == "done" else f"Sync {run.status.label.lower()}:"
-    by = "" if run.trigger == SyncRun.Trigger.SCHEDULE else SyncRun.Trigger(run.trigger).label
-    return Moment(ended, run.status.tone, what, str(run.account), reverse("accounts:account", args=[run.account_id]), run.outcome, by)
+    what = (
+        "Could not read"
+        if run.state == "failed"
+        else "Read"
+        if run.state == "done"
+        else f"Sync {run.status.label.lower()}:"
+    )
+    why = {"person": " Asked for.", "push": " After new credentials.", "command": " By command."}.get(run.trigger, "")
+    href = reverse("accounts:account", args=[run.account_id])
+    return Moment(ended, run.status.tone, what, str(run.account), href, run.outcome + why)
 
 
 def of_install(row: Install) -> Moment:
@@ -107,7 +114,15 @@ def of_install(row: Install) -> Moment:
     what = {"done": "Agent installed", "failed": "Install failed"}.get(row.state, f"Install {row.status.label.lower()}")
     words = f"{row.cause} {row.fix}".strip() or row.outcome
     by = str(row.batch.by or "")
-    return Moment(row.ended_at or row.queued_at, row.status.tone, what, "", reverse("installs:batch", args=[row.batch_id]), words, by)
+    return Moment(
+        row.ended_at or row.queued_at,
+        row.status.tone,
+        what,
+        "",
+        reverse("installs:batch", args=[row.batch_id]),
+        words,
+        by,
+    )
 
 
 def in_order(moments: Iterable[Moment]) -> list[Moment]:

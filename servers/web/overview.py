@@ -57,14 +57,18 @@ def page(request: HttpRequest) -> HttpResponse:
         "rows": rows(found.rows),
         "counts": counts,
         "facets": [] if wrong else facets(asked, query, counts, reach.accounts),
-        "columns": [(title, asked.sorting(key) if key else "", asked.order_of(key), css) for key, title, css in COLUMNS],
+        "columns": [
+            (title, asked.sorting(key) if key else "", asked.order_of(key), css) for key, title, css in COLUMNS
+        ],
         "newer": asked.at(found.newer),
         "older": asked.at(found.older),
         "trouble": _trouble(reach.accounts),
         "account": next((one for one in reach.accounts if asked.account), None),
         "empty": "" if found.rows or wrong else _empty(seen, reach, asked, query),
         "clear": asked.asking(""),
-        "bulk_actions": [{"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")}],
+        "bulk_actions": [
+            {"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")}
+        ],
         "install_rest": _install_rest(asked, query, counts),
     }
     return render(request, "servers/list.html", context)
@@ -74,7 +78,9 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def row(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One row, as the list draws it."""
-    servers = reach_of(visit(request)).servers().select_related("agent", "account__endpoint__provider", "account__customer")
+    servers = (
+        reach_of(visit(request)).servers().select_related("agent", "account__endpoint__provider", "account__customer")
+    )
     server = get_object_or_404(servers.annotate(presence=word()), pk=pk)
     return render(request, "servers/row.html", {"row": rows([server])[0]})
 
@@ -82,7 +88,9 @@ def row(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _trouble(accounts: list[CloudAccount] | Any) -> dict[str, Any] | None:
     """ "2 of 7 accounts could not be read: …", with the reasons."""
     told = trouble(accounts)
-    return {"of": len(accounts), "accounts": told[:4], "more": max(0, len(told) - 4), "count": len(told)} if told else None
+    return (
+        {"of": len(accounts), "accounts": told[:4], "more": max(0, len(told) - 4), "count": len(told)} if told else None
+    )
 
 
 def _empty(seen: Visit, reach: Reach, asked: Asked, query: Query) -> str:

@@ -102,5 +102,3 @@ def rows(servers: Iterable[Server]) -> list[Row]:
             told[account.pk] = health(account, now)
         made.append(Row(server, told[account.pk], now))
     return made
-
-

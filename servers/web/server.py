@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -15,17 +14,17 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import SyncRun
 from accounts.visit import visit
-from console.lib.pages import signed_in
+from console.lib.pages import person, signed_in
 from console.models import AuditEntry
-from console.templatetags.look import age_in_words, duration, megabytes
+from console.templatetags.look import duration, megabytes
 from servers.agents import checkin
 from servers.agents.models import Agent
 from servers.installs import install
 from servers.models import Server
 from servers.presence import Presence, word
 from servers.web import moments
-from servers.web.overview import reach_of
 from servers.web.moments import Moment
+from servers.web.overview import reach_of
 from servers.web.rows import Row, rows
 
 HISTORY = 30
@@ -85,16 +84,17 @@ def remove_agent(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.warning(request, "There is no agent on this server any more.")
         return HttpResponseRedirect(back)
     if request.method == "POST":
-        checkin.remove(agent, request.user)
+        checkin.remove(agent, person(request))
         messages.success(request, "The agent is being removed: it uninstalls itself when it reports next.")
         return HttpResponseRedirect(back)
     row = rows([server])[0]
     context = {
         "section": "servers",
         "heading": "Remove the agent",
-        "sentence": "It uninstalls itself when it reports next. The server goes on as before; load, memory and disk are no "
-                    "longer shown here.",
-        "targets": [{"name": server.name, "detail": server.address, "tone": row.presence.tone, "label": row.presence.label}],
+        "sentence": "It uninstalls itself when it reports next. The server goes on as before; load, memory and disk "
+                    "are no longer shown.",
+        "targets": [{"name": server.name, "detail": server.address, "tone": row.presence.tone,
+                     "label": row.presence.label}],
         "action_label": "Remove agent",
         "danger": True,
         "back": back,
@@ -105,7 +105,11 @@ def remove_agent(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _facts(row: Row) -> list[tuple[str, Any]]:
     """What the cloud tells, without what it does not."""
     server = row.server
-    shape = [f"{server.cpus} CPUs" if server.cpus else "", megabytes(server.memory_mb), f"{server.disk_gb} GB disk" if server.disk_gb else ""]
+    shape = [
+        f"{server.cpus} CPUs" if server.cpus else "",
+        megabytes(server.memory_mb),
+        f"{server.disk_gb} GB disk" if server.disk_gb else "",
+    ]
     told = [
         ("Size", server.size),
         ("Shape", ", ".join(filter(None, shape))),
@@ -131,7 +135,10 @@ def _agent_facts(row: Row) -> list[tuple[str, Any]]:
         ("System", " ".join(filter(None, [system.get("name"), system.get("version")]))),
         ("Kernel", facts.get("kernel")),
         ("Host name", facts.get("hostname")),
-        ("Processors", f"{facts['cpus']} × {facts.get('arch') or 'unknown'}" if facts.get("cpus") else facts.get("arch")),
+        (
+            "Processors",
+            f"{facts['cpus']} × {facts.get('arch') or 'unknown'}" if facts.get("cpus") else facts.get("arch"),
+        ),
         ("Memory", megabytes(memory / 2**20) if memory else None),
         ("Up for", duration(uptime) if uptime else None),
         ("Python", facts.get("python")),
@@ -163,7 +170,9 @@ def _history(server: Server) -> list[Moment]:
     entries = AuditEntry.objects.filter(target_kind="server", target_id=str(server.pk), customer_id=server.customer_id)
     entries = entries.exclude(verb__in=["install.done", "install.failed", "install.expired", "install.interrupted"])
     told = [moments.of_audit(entry) for entry in entries.order_by("-id")[:HISTORY]]  # installs tell more themselves
-    told += [moments.of_install(row) for row in server.installs.select_related("batch__by").order_by("-queued_at")[:HISTORY]]
+    told += [
+        moments.of_install(row) for row in server.installs.select_related("batch__by").order_by("-queued_at")[:HISTORY]
+    ]
     runs = SyncRun.objects.filter(account=server.account_id).select_related("account").order_by("-queued_at")
     told += [moments.of_sync(run) for run in runs[:3]]
     if (agent := Agent.objects.live().filter(server=server).first()) and agent.first_seen_at:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.visit import visit
 from console.lib.denials import Denied, Wrong
-from console.lib.pages import signed_in
+from console.lib.pages import person, signed_in
 from servers.installs import install
 from servers.installs.models import InstallBatch
 from servers.installs.web.choosing import Chosen, asked_for, by_ids
@@ -63,7 +63,7 @@ def _start(chosen: Chosen, form: InstallForm, request: HttpRequest) -> list[Inst
     with transaction.atomic():
         return [
             install.start(
-                list(servers), by=request.user, customer=customer, user=given["user"], port=given["port"],
+                list(servers), by=person(request), customer=customer, user=given["user"], port=given["port"],
                 use_sudo=given["use_sudo"], trust_new_host_keys=given["host_keys"] == "trust", **form.secrets(),
             )
             for customer, servers in by_customer

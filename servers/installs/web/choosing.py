@@ -57,7 +57,11 @@ def by_ids(text: str, seen: Visit) -> Chosen:
 
 
 def _complete(servers: ServerQuerySet) -> ServerQuerySet:
-    return servers.select_related("customer", "account").defer("account__sealed", "account__pending_sealed").order_by("name", "pk")
+    return (
+        servers.select_related("customer", "account")
+        .defer("account__sealed", "account__pending_sealed")
+        .order_by("name", "pk")
+    )
 
 
 def _sorted_out(servers: list[Server], gone: int = 0) -> Chosen:

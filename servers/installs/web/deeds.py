@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.lib.denials import Denied, Wrong
 from console.lib.jobs.rows import ACTIVE
-from console.lib.pages import signed_in
+from console.lib.pages import person, signed_in
 from servers.installs import install
 from servers.installs.models import Install, InstallBatch
 from servers.installs.web.asking import SECRETS
@@ -35,7 +35,7 @@ def confirm_host_keys(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Trust exactly the fingerprints that the page showed."""
     batch = batch_of(request, pk)
     try:
-        install.confirm_host_keys(batch, by=request.user, fingerprints=request.POST.getlist("fingerprints"))
+        install.confirm_host_keys(batch, by=person(request), fingerprints=request.POST.getlist("fingerprints"))
     except Denied as denial:
         messages.error(request, denial.words)
     return _back(batch)
@@ -50,7 +50,7 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = WayIn(request.POST or None, request.FILES or None, initial={"method": batch.method})
     if request.method == "POST" and form.is_valid():
         try:
-            return _back(install.retry_failed(batch, by=request.user, **form.secrets()))
+            return _back(install.retry_failed(batch, by=person(request), **form.secrets()))
         except Wrong as wrong:
             form.take(wrong)
         except Denied as denial:
@@ -72,7 +72,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """GET lists what would stop, POST stops it."""
     batch = batch_of(request, pk)
     if request.method == "POST":
-        stopped = install.cancel(batch, by=request.user)
+        stopped = install.cancel(batch, by=person(request))
         messages.info(request, f"{stopped} stopped." if stopped else "Everything had ended already.")
         return _back(batch)
     context: dict[str, Any] = {
@@ -94,14 +94,14 @@ def forget_host_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     """For a server that was rebuilt: the key on record goes, and the next install shows the new one."""
     row = host_of(request, pk)
     if request.method == "POST":
-        install.forget_host_keys(row.server, by=request.user)
+        install.forget_host_keys(row.server, by=person(request))
         messages.success(request, f"The host key of {row.server} is forgotten. Retry, and the new one is shown to you.")
         return _back(row.batch_id)
     context = {
         "section": "activity",
         "heading": "Forget the host key",
-        "sentence": "Do this only when you know why the key changed, such as after a rebuild. Otherwise somebody may be posing "
-                    f"as this server. It showed {row.fingerprint}.",
+        "sentence": "Do this only when you know why the key changed, such as after a rebuild. Otherwise somebody may "
+                    f"be posing as this server. It showed {row.fingerprint}.",
         "targets": [{"name": row.server.name, "detail": row.address}],
         "action_label": "Forget host key",
         "danger": True,

@@ -13,26 +13,46 @@ _NO_FILL = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false
 _SECRET = {**_NO_FILL, "autocomplete": "new-password"}
 
 
+class SecretText(forms.Textarea):
+    """Takes text, and never writes it back."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class WayIn(forms.Form):
     """The credentials alone: what a retry asks for again. Nothing secret is ever written back into the page."""
 
     method = forms.ChoiceField(
-        choices=[("key", "SSH key"), ("password", "Password")], initial="key", label="Sign in with", widget=forms.RadioSelect
+        choices=[("key", "SSH key"), ("password", "Password")],
+        initial="key",
+        label="Sign in with",
+        widget=forms.RadioSelect,
     )
     private_key = forms.CharField(
         label="Private key",
         required=False,
         strip=False,
         max_length=KEY_BYTES,
-        widget=forms.Textarea(attrs={**_NO_FILL, "rows": 5, "class": "mono", "placeholder": "-----BEGIN OPENSSH PRIVATE KEY-----"}),
+        widget=SecretText(
+            attrs={**_NO_FILL, "rows": 5, "class": "mono", "placeholder": "-----BEGIN OPENSSH PRIVATE KEY-----"}
+        ),
         help_text="The whole file, from BEGIN to END. OpenSSH or PEM; RSA from 2048 bits, ECDSA or Ed25519.",
     )
     key_file = forms.FileField(label="Or its file", required=False, help_text="It is read instead of what is pasted.")
     passphrase = forms.CharField(
-        label="Passphrase of the key", required=False, strip=False, max_length=1024, widget=forms.PasswordInput(attrs=_SECRET)
+        label="Passphrase of the key",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs=_SECRET),
     )
     password = forms.CharField(
-        label="Password of the SSH user", required=False, strip=False, max_length=1024, widget=forms.PasswordInput(attrs=_SECRET)
+        label="Password of the SSH user",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs=_SECRET),
     )
     sudo_password = forms.CharField(
         label="Password for sudo",
@@ -44,7 +64,7 @@ class WayIn(forms.Form):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
 
     def clean_key_file(self) -> str:
         """The text of the file that was chosen; empty without one."""
@@ -97,12 +117,13 @@ class InstallForm(WayIn):
         "invalid": "A port is a number from 1 to 65535.", "min_value": "A port is a number from 1 to 65535.",
         "max_value": "A port is a number from 1 to 65535."})  # fmt: skip
     use_sudo = forms.BooleanField(
-        label="Become root by sudo", required=False, initial=True, help_text="Not needed when the SSH user is root.")
+        label="Become root by sudo", required=False, initial=True, help_text="Not needed when the SSH user is root."
+    )
     host_keys = forms.ChoiceField(
         label="Host keys that are new to Muster", initial="show", widget=forms.RadioSelect,
         choices=[
             ("show", "Show me their fingerprints first. What the cloud's own console log confirms goes on by itself."),
-            ("trust", "Trust them on the first connection. Quicker; somebody between Muster and the server could pose as it."),
+            ("trust", "Trust them on the first connection. Quicker, but somebody in between could pose as the server."),
         ],
         help_text="A key that differs from the one on record always stops that install.",
     )  # fmt: skip
