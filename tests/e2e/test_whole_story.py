@@ -115,7 +115,7 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
             until(lambda: account()["status"] == "ok" and account()["server_count"] == 8)
 
             # The customer's side: a mail, a password, the list.
-            page = chromium.new_page()
+            page = chromium.new_context().new_page()
             page.goto(until(lambda: mailed_link(home, "ada@example.com")))
             for field in page.locator("input[type=password]").all():
                 field.fill(PASSWORD)
@@ -129,9 +129,9 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
             page.get_by_role("link", name="Install agent").or_(
                 page.get_by_role("button", name="Install agent")
             ).first.click()
-            page.get_by_label("SSH user").fill(host.user)
-            page.get_by_label("Port").fill(str(host.port))
-            page.get_by_label("Private key", exact=False).first.fill(host.private_key)
+            page.get_by_label("SSH user", exact=True).fill(host.user)
+            page.get_by_label("Port", exact=True).fill(str(host.port))
+            page.get_by_role("textbox", name=re.compile("^Private key")).fill(host.private_key)
             page.get_by_role("button", name="Install agent").click()
             page.wait_for_url("**/installs/**")
 
@@ -157,7 +157,7 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
 
         # A second start on the same state finds everything as it was: the agent reports again, the person signs in.
         with running(home, port=int(console.url.rsplit(":", 1)[1])) as console, browser() as chromium:
-            page = chromium.new_page()
+            page = chromium.new_context().new_page()
             page.goto(f"{console.url}/servers/")
             page.get_by_label("E-mail", exact=False).first.fill("ada@example.com")
             page.locator("input[type=password]").first.fill(PASSWORD)
