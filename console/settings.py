@@ -288,7 +288,19 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
-UNFOLD = {"SITE_TITLE": _("Muster staff"), "SITE_HEADER": _("Muster staff"), "SITE_SYMBOL": "dns"}
+UNFOLD = {
+    "SITE_TITLE": _("Muster staff"),
+    "SITE_HEADER": _("Muster staff"),
+    "SITE_SYMBOL": "dns",
+    "SIDEBAR": {"navigation": "console.portal.staffnav.navigation"},
+    "DASHBOARD_CALLBACK": "console.portal.staffnav.overview",
+    "COLORS": {  # around the accent of static/tokens.css
+        "primary": {
+            "50": "#f2f1fd", "100": "#e6e4fb", "200": "#d0ccf7", "300": "#b0a8f0", "400": "#8b7fe8", "500": "#6a5be0",
+            "600": "#5446d6", "700": "#4437b4", "800": "#382f91", "900": "#2f2973", "950": "#1d1947",
+        }
+    },
+}
 
 # --- logs: one JSON object a line, with the request's id; never a secret --------------------------------------------
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

@@ -3,8 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
+from console.lib.api.docs import Docs
 from console.portal import health
 
 urlpatterns = [
@@ -20,7 +21,7 @@ urlpatterns = [
     path("api/provider/v1/", include("accounts.api.urls")),
     path("api/provider/v1/", include("servers.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/", Docs.as_view(url_name="schema"), name="docs"),
     path("agent/v1/", include("servers.agents.api.urls")),
     path("admin/", admin.site.urls),
 ]

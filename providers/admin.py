@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
@@ -28,7 +29,7 @@ class KeyForm(forms.Form):
         max_length=80, required=False, widget=UnfoldAdminTextInputWidget, help_text="What it is for, such as billing."
     )
     scopes = forms.MultipleChoiceField(
-        choices=list(keys.SCOPES.items()), required=False, widget=forms.CheckboxSelectMultiple,
+        choices=list(keys.SCOPES.items()), required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None ticked: all.",
     )
     sandbox = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget, help_text="For trials: mst_test_….")
@@ -52,8 +53,8 @@ class ProviderAdmin(StaffAdmin):
     list_display = ("name", "slug", "state", "customer_count", "endpoint_count", "created_at")
     list_filter = ("status",)
     search_fields = ("name", "slug")
-    readonly_fields = ("state", "created_at")
-    fields = ("name", "slug", "state", "support_url", "created_at")
+    readonly_fields = ("status", "created_at")
+    fields = ("name", "slug", "status", "support_url", "created_at")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     inlines = (KeyInline, EndpointInline)
     actions_detail = ("enable", "suspend", "issue_key")

@@ -254,3 +254,24 @@ class TestPeople:
 def test_an_expired_key_is_shown_as_expired(browser):
     keys.issue(ProviderFactory(), actor=audit.SYSTEM, expires_at=timezone.now() - timedelta(days=1))
     assert b"Expired" in browser.get(reverse("admin:providers_providerkey_changelist")).content
+
+
+def test_the_first_page_counts_what_wants_attention(everything, browser):
+    ProviderFactory(status="pending")
+    SyncRun.objects.update(ended_at=timezone.now())
+    page = browser.get("/admin/").content.decode()
+    counts = dict(re.findall(r"<span>([^<]+)</span>\s*<span[^>]*>(\d+)</span>", page))
+    assert counts["Providers that wait to be enabled"] == "1"
+    assert counts["Syncs that failed in a day"] == "1"
+    assert counts["Mails that failed in a day"] == "0"
+
+
+def test_the_sidebar_leads_to_every_page_and_to_those_alone_that_one_may_open(everything, browser, people):
+    page = browser.get("/admin/").content.decode()
+    for model in pages():
+        assert reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") in page
+    looker = UserFactory(is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_provider"))
+    page = people.browser(looker).get("/admin/").content.decode()
+    assert "/admin/providers/provider/" in page
+    assert "/admin/providers/mail/" not in page
