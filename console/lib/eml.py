@@ -17,7 +17,7 @@ class FolderBackend(BaseEmailBackend):
     """Writes each message to a file whose name sorts by time. Files are readable by their owner only."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        folder: Path = settings.MAIL_FOLDER
+        folder: Path = settings.MAIL_FOLDER or settings.MUSTER_HOME / "mail"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for message in email_messages:
             made: Message = message.message()

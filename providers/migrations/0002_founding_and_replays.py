@@ -25,7 +25,8 @@ class Migration(migrations.Migration):
                 ('status', models.PositiveSmallIntegerField(null=True)),
                 ('answer', models.JSONField(null=True)),
                 ('expires_at', models.DateTimeField()),
-                ('provider', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='replays', to='providers.provider')),
+                ('provider', models.ForeignKey(
+                    on_delete=django.db.models.deletion.CASCADE, related_name='replays', to='providers.provider')),
             ],
             options={
                 'indexes': [models.Index(fields=['expires_at'], name='replay_expiry')],
