@@ -57,8 +57,8 @@ def test_a_second_start_on_the_same_home_names_the_first(running, home):
         assert "Traceback" not in second.said
 
 
-def test_a_taken_port_is_said_with_what_to_do(running, tmp_path):
-    with up(tmp_path / "home", PORT=str(running.port)) as second:
+def test_a_taken_port_is_said_with_what_to_do(running):
+    with folder() as found, up(found / "home", PORT=str(running.port)) as second:
         assert second.process.wait(60) == 1
         assert f"port {running.port}" in second.said
         assert "PORT=" in second.said
@@ -191,8 +191,8 @@ def test_root_may_keep_its_home_where_nobody_can_go(tmp_path):
     ("WEB_PROCESSES", "many", "WEB_PROCESSES=2"),
     ("MUSTER_HOME", "/proc/none", "MUSTER_HOME"),
 ])
-def test_a_wrong_setting_stops_the_start_with_a_hint(tmp_path, setting, value, says):
-    with up(tmp_path / "home", **{setting: value}) as it:
+def test_a_wrong_setting_stops_the_start_with_a_hint(setting, value, says):
+    with folder() as found, up(found / "home", **{setting: value}) as it:
         assert it.process.wait(60) in (1, 78)
         assert says in it.said
         assert "Traceback" not in it.said

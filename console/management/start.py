@@ -55,10 +55,14 @@ class Start:
         return self._ready()
 
     def _engine(self) -> None:
-        """The embedded servers, or a word with the external ones."""
+        """A word with the external servers first, then the embedded ones."""
         eng = settings.EMBEDDED
         own_database = eng is not None and eng.database_url == settings.DATABASE_URL
         own_broker = eng is not None and eng.redis_url == settings.REDIS_URL
+        if not own_database:
+            database_lets_us_in(settings.DATABASE_URL)
+        if not own_broker:
+            broker_lets_us_in(settings.REDIS_URL)
         if eng is not None:
             pgdata.end_leftovers(pgdata.folder(self.home))
             eng = embedded.settle_ports(eng)
@@ -76,10 +80,6 @@ class Start:
                 where = pgdata.folder(self.home)
                 if where.parent != self.home:
                     self.tell(f"PostgreSQL runs as nobody, who may not enter {self.home}: its data is in {where}.")
-        if not own_database:
-            database_lets_us_in(settings.DATABASE_URL)
-        if not own_broker:
-            broker_lets_us_in(settings.REDIS_URL)
 
     def _gave_up(self, who: str, name: str) -> None:
         if not self.tree.asked:
