@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import SyncRun
@@ -45,6 +46,16 @@ def test_charlie_sees_nothing_of_it_and_nobody_sees_other_peoples_sign_ins(peopl
     assert "Main account" not in said
     assert "Signed in: charlie@example.com" in said
     assert "alice@example.com" not in said
+
+
+def test_signing_in_is_told_to_the_person_and_to_nobody_else(people: People) -> None:
+    people.alice.set_password("a long enough password")
+    people.alice.save()
+    browser = Client()
+    answer = browser.post("/auth/login/", {"login": "alice@example.com", "password": "a long enough password"})
+    assert answer.status_code == 302
+    assert "Signed in: alice@example.com" in text(browser.get("/activity/"))
+    assert "Signed in:" not in text(people.browser(people.bob).get("/activity/"))
 
 
 def test_a_provider_issued_sign_in_sees_no_sign_ins_of_the_person_elsewhere(people: People) -> None:

@@ -20,6 +20,7 @@ from tests.factories import AccountFactory, MembershipFactory, ServerFactory
 from tests.pages import text
 from tests.test_server_list import agent
 
+VIEWS = ("waiting", "failed", "active", "done")
 WAY = {"user": "root", "port": "22", "method": "password", "password": "hunter2", "host_keys": "show", "use_sudo": "on"}
 
 
@@ -203,7 +204,7 @@ def test_one_line_is_fetched_as_the_page_draws_it(people: People, batch: Install
 
 def test_the_views_narrow_the_list_and_an_unknown_one_is_not_there(people: People, batch: InstallBatch) -> None:
     browser = people.browser(people.alice)
-    pages = {show: browser.get(f"/installs/{batch.pk}/?show={show}") for show in ("waiting", "failed", "active", "done")}
+    pages = {show: browser.get(f"/installs/{batch.pk}/?show={show}") for show in VIEWS}
     hosts = {show: re.findall(r'title="([a-d]-\w+)"', page.content.decode()) for show, page in pages.items()}
     assert hosts == {"waiting": ["b-waits"], "failed": ["c-failed"], "active": ["d-queued"], "done": ["a-done"]}
     assert browser.get(f"/installs/{batch.pk}/?show=nonsense").status_code == 404

@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_there_with_its_reason(people: People) -> None:
 
 def test_a_server_that_its_cloud_no_longer_lists_says_since_when(people: People) -> None:
     server = ServerFactory(account=people.account, missing_since=timezone.now() - timedelta(hours=2))
-    assert "Main account has not listed this server since 2 h ago" in page(people, server)
+    assert "Main account stopped listing this server 2 h ago" in page(people, server)
 
 
 def test_an_offline_agent_says_when_it_was_heard_and_what_to_do(people: People) -> None:

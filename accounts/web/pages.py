@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import asking
@@ -88,7 +89,13 @@ def _older(here: str, history: list[SyncRun]) -> str:
 
 
 def _card(found: CloudAccount, active: bool) -> dict[str, Any]:
-    return {"account": found, "health": health(found), "active": active, "no_sync": asking.cannot(found, active)}
+    return {
+        "account": found,
+        "health": health(found),
+        "active": active,
+        "no_sync": asking.cannot(found, active),
+        "due": found.next_sync_at <= timezone.now(),
+    }
 
 
 def _facts(found: CloudAccount) -> list[tuple[str, Any]]:

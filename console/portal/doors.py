@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import perform_login
@@ -12,6 +13,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
+from console.lib import audit
 from console.models import User
 from providers.models import Customer
 from providers.scope import DOOR
@@ -32,6 +34,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         request.session.pop(DOOR, None)
         if door := (kwargs.get("signal_kwargs") or {}).get(DOOR):
             request.session[DOOR] = door
+        audit.note(audit.Actor.of(user), "person.signed_in", target=user, customer_id=UUID(door) if door else None)
         response: HttpResponse = super().post_login(request, user, **kwargs)
         return response
 

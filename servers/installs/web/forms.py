@@ -48,7 +48,7 @@ class WayIn(forms.Form):
         widget=forms.PasswordInput(attrs=_SECRET),
     )
     password = forms.CharField(
-        label="Password of the SSH user",
+        label="SSH password",
         required=False,
         strip=False,
         max_length=1024,

@@ -122,6 +122,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "older": f"{here}?show={show}&page={at + 2}" if len(found) > PAGE else "",
         "waiting": list(_rows(batch).filter(WAITS).exclude(host_key="")[:SHOWN_KEYS]),
         "can_retry": counts["failed"] > 0 and _failed(batch).exists(),
+        "retry_kind": "secondary" if counts["waiting_for_you"] else "primary",
         "retry_href": reverse("installs:retry", args=[pk]),
         "cancel_href": reverse("installs:cancel", args=[pk]),
         "can_cancel": batch.ended_at is None and counts["active"] + counts["waiting_for_you"] > 0,
