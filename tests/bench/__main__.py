@@ -75,6 +75,7 @@ def _django() -> None:
     setup_test_environment(debug=False)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # none is collected
     override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}).enable()
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
 
 
