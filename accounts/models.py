@@ -24,7 +24,7 @@ class CloudAccountQuerySet(models.QuerySet[Any]):
 
 
 class CloudAccount(models.Model):
-    """A customer's account at a cloud endpoint. Credentials are sealed; pushed ones wait in `pending_*` until they pass."""
+    """A customer's account at an endpoint. Credentials are sealed; pushed ones wait in `pending_*` until they pass."""
 
     class Status(models.TextChoices):
         PENDING = "pending", "Pending"
@@ -64,8 +64,11 @@ class CloudAccount(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["customer", "external_id"], name="account_once",
-                                    violation_error_message="This customer already has an account of that id.")
+            models.UniqueConstraint(
+                fields=["customer", "external_id"],
+                name="account_once",
+                violation_error_message="This customer already has an account of that id.",
+            )
         ]
         indexes = [models.Index(fields=["next_sync_at"], name="account_due", condition=Q(removed_at__isnull=True))]
 
@@ -114,7 +117,9 @@ class SyncRun(Job):
 
     class Meta(Job.Meta):
         ordering = ["-queued_at"]
-        constraints = [models.UniqueConstraint(fields=["account"], name="one_active_sync", condition=Q(state__in=ACTIVE))]
+        constraints = [
+            models.UniqueConstraint(fields=["account"], name="one_active_sync", condition=Q(state__in=ACTIVE))
+        ]
         indexes = [*Job.Meta.indexes, models.Index(fields=["account", "-queued_at"], name="sync_history")]
 
     def __str__(self) -> str:
@@ -144,5 +149,3 @@ class CredentialPush(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.version} of {self.account}"
-
-

@@ -46,8 +46,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="user_email_once",
-                                    violation_error_message="Somebody already signs in with this e-mail address.")
+            models.UniqueConstraint(
+                Lower("email"),
+                name="user_email_once",
+                violation_error_message="Somebody already signs in with this e-mail address.",
+            )
         ]
 
     def __str__(self) -> str:
@@ -74,7 +77,9 @@ class AuditEntry(models.Model):
     actor_kind = models.CharField(max_length=10, choices=Actor.choices)
     actor_id = models.CharField(max_length=64, blank=True)
     actor_name = models.CharField(max_length=254, blank=True)
-    on_behalf_of = models.CharField(max_length=254, blank=True)  # when staff act for somebody, with the reason in detail
+    on_behalf_of = models.CharField(
+        max_length=254, blank=True
+    )  # when staff act for somebody, with the reason in detail
     provider_id = models.UUIDField(null=True)
     customer_id = models.UUIDField(null=True)
     verb = models.CharField(max_length=60)  # customer.created, account.credentials_pushed, install.started …

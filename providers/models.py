@@ -90,8 +90,11 @@ class CloudEndpoint(models.Model):
     class Meta:
         ordering = ["provider", "slug"]
         constraints = [
-            models.UniqueConstraint(fields=["provider", "slug"], name="endpoint_slug_once",
-                                    violation_error_message="This provider already has an endpoint of that name.")
+            models.UniqueConstraint(
+                fields=["provider", "slug"],
+                name="endpoint_slug_once",
+                violation_error_message="This provider already has an endpoint of that name.",
+            )
         ]
 
     def __str__(self) -> str:
@@ -128,9 +131,12 @@ class Customer(models.Model):
     class Meta:
         ordering = ["organization", "email"]
         constraints = [
-            models.UniqueConstraint(fields=["provider", "external_id"], name="customer_once",
-                                    condition=~Q(external_id=""),
-                                    violation_error_message="This provider already has a customer of that id.")
+            models.UniqueConstraint(
+                fields=["provider", "external_id"],
+                name="customer_once",
+                condition=~Q(external_id=""),
+                violation_error_message="This provider already has a customer of that id.",
+            )
         ]
 
     def __str__(self) -> str:

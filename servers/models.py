@@ -30,8 +30,9 @@ class Server(models.Model):
 
         @property
         def tone(self) -> str:
-            return {"running": "running", "changing": "changing", "failed": "failed",
-                    "unknown": "attention"}.get(self.value, "stopped")
+            return {"running": "running", "changing": "changing", "failed": "failed", "unknown": "attention"}.get(
+                self.value, "stopped"
+            )
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False)

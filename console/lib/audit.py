@@ -43,12 +43,18 @@ def note(
 ) -> None:
     """Append an entry. `target` is a model instance; `detail` is JSON, without secrets."""
     AuditEntry.objects.create(
-        actor_kind=actor.kind, actor_id=actor.id, actor_name=actor.name[:254], on_behalf_of=actor.on_behalf_of,
-        provider_id=provider_id, customer_id=customer_id, verb=verb,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_name=actor.name[:254],
+        on_behalf_of=actor.on_behalf_of,
+        provider_id=provider_id,
+        customer_id=customer_id,
+        verb=verb,
         target_kind=target._meta.model_name if target is not None else "",
         target_id=str(target.pk) if target is not None else "",
         target_name=str(target)[:255] if target is not None else "",
-        detail=detail or {}, request_id=request_id(),
+        detail=detail or {},
+        request_id=request_id(),
     )
 
 

@@ -142,8 +142,11 @@ def spawn_postgres(eng: Engine, *, durable: bool = True) -> subprocess.Popen[byt
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with logfiles.opened(eng.home, "postgres") as out:
         return children.spawn(
-            [pgdata.programs() / "postgres", "-D", data, *flags], user=pgdata.unprivileged(), death=signal.SIGINT,
-            out=out, env=pgdata.plain_env(),
+            [pgdata.programs() / "postgres", "-D", data, *flags],
+            user=pgdata.unprivileged(),
+            death=signal.SIGINT,
+            out=out,
+            env=pgdata.plain_env(),
         )
 
 
@@ -154,12 +157,16 @@ def spawn_valkey(eng: Engine) -> subprocess.Popen[bytes]:
     config = eng.home / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(
-        f"bind 127.0.0.1\nport {eng.valkey_port}\nrequirepass {eng.password}\nsave \"\"\nappendonly no\n"
+        f'bind 127.0.0.1\nport {eng.valkey_port}\nrequirepass {eng.password}\nsave ""\nappendonly no\n'
         f"dir {eng.home}\nmaxclients 4000\nset-proc-title no\n"
     )
     with logfiles.opened(eng.home, "valkey") as out:
-        return children.spawn([get_binary_path(), config], death=signal.SIGTERM, out=out,
-                              env={**pgdata.plain_env(), children.MARK: str(eng.home)})
+        return children.spawn(
+            [get_binary_path(), config],
+            death=signal.SIGTERM,
+            out=out,
+            env={**pgdata.plain_env(), children.MARK: str(eng.home)},
+        )
 
 
 def postgres_answers(eng: Engine) -> bool:

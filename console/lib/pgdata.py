@@ -45,8 +45,14 @@ def plain_env() -> dict[str, str]:
 def _as(user: User | None, *argv: str | Path) -> subprocess.CompletedProcess[str]:
     """Run to the end as `user`, in a session of its own (Ctrl-C is for us), bound to our life."""
     with subprocess.Popen(
-        [str(part) for part in argv], text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, cwd="/", env=plain_env(), start_new_session=True,
+        [str(part) for part in argv],
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env=plain_env(),
+        start_new_session=True,
         preexec_fn=children.bound(user, signal.SIGKILL),
     ) as process:
         words, _ = process.communicate()
@@ -122,8 +128,18 @@ def make(home: Path, password: str, *, durable: bool) -> Path:
             os.chown(scratch, *user)
             os.chown(secret, *user)
         made = _as(
-            user, programs() / "initdb", "-D", scratch, "-U", "muster", "-A", "scram-sha-256", f"--pwfile={secret}",
-            "--encoding=UTF8", "--locale=C.UTF-8", *([] if durable else ["--no-sync"]),
+            user,
+            programs() / "initdb",
+            "-D",
+            scratch,
+            "-U",
+            "muster",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            *([] if durable else ["--no-sync"]),
         )
         if made.returncode != 0:
             raise EngineFailed(f"The data folder of PostgreSQL could not be made. {_last(made.stdout)}")

@@ -73,7 +73,13 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     def deed(
-        self, request: HttpRequest, object_id: str, *, title: str, sentence: str, do: Callable[[Any], str],
+        self,
+        request: HttpRequest,
+        object_id: str,
+        *,
+        title: str,
+        sentence: str,
+        do: Callable[[Any], str],
         danger: bool = False,
     ) -> HttpResponse:
         """A page that asks once (GET) and then calls the deed (POST), which says in words how it went.
@@ -93,8 +99,13 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
                 messages.error(request, denied.words)
             return HttpResponseRedirect(back)
         context = {
-            **self.admin_site.each_context(request), "title": title, "sentence": sentence, "subject": obj, "back": back,
-            "danger": danger, "opts": self.opts,
+            **self.admin_site.each_context(request),
+            "title": title,
+            "sentence": sentence,
+            "subject": obj,
+            "back": back,
+            "danger": danger,
+            "opts": self.opts,
         }
         return TemplateResponse(request, "admin/deed.html", context)
 

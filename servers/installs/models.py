@@ -22,7 +22,7 @@ class InstallBatchQuerySet(models.QuerySet[Any]):
 
 
 class InstallBatch(models.Model):
-    """What a person asked for: these servers, this way. The SSH credentials are sealed here until it ends (≤ 60 min)."""
+    """What a person asked for: these servers, in this way. Its SSH credentials are sealed here until it ends (≤ 60 min)."""
 
     class Method(models.TextChoices):
         KEY = "key", "SSH key"
@@ -47,8 +47,11 @@ class InstallBatch(models.Model):
         ordering = ["-created_at"]
         verbose_name_plural = "install batches"
         constraints = [
-            models.CheckConstraint(name="install_port_range", condition=Q(port__gte=1) & Q(port__lte=65535),
-                                   violation_error_message="A port is a number from 1 to 65535."),
+            models.CheckConstraint(
+                name="install_port_range",
+                condition=Q(port__gte=1) & Q(port__lte=65535),
+                violation_error_message="A port is a number from 1 to 65535.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -92,8 +95,12 @@ class Install(Job):
     class Meta(Job.Meta):
         ordering = ["server__name", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["server"], name="one_active_install", condition=Q(state__in=ACTIVE),
-                                    violation_error_message="An install is already under way on this server.")
+            models.UniqueConstraint(
+                fields=["server"],
+                name="one_active_install",
+                condition=Q(state__in=ACTIVE),
+                violation_error_message="An install is already under way on this server.",
+            )
         ]
 
     def __str__(self) -> str:
@@ -101,7 +108,7 @@ class Install(Job):
 
 
 class HostKey(models.Model):
-    """An SSH host key of a server (not of an address) that was proven by the cloud's console, or confirmed by a person."""
+    """A host key of a server (not of an address), proven by the cloud's console, or confirmed by a person."""
 
     class Source(models.TextChoices):
         CONSOLE = "console", "Matched the cloud's console"

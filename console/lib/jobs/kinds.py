@@ -42,7 +42,11 @@ def register(kind: Kind) -> Kind:
 
 
 def answers(
-    name: str, model: type[J], *, seconds: float = 30.0, attempts: int = 5,
+    name: str,
+    model: type[J],
+    *,
+    seconds: float = 30.0,
+    attempts: int = 5,
     lost: Literal["again", "interrupt"] = "again",
 ) -> Callable[[Callable[[J, Lease], str | None]], Any]:
     """Make `function(row, lease)` the worker of this kind, as the Celery task `name`.

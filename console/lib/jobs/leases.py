@@ -56,13 +56,20 @@ class Lease:
 
     def park(self, until: datetime, outcome: str = "", **fields: Any) -> None:
         """Let go until something changes; at `until` a worker takes it up again."""
-        self.write(state=JobState.WAITING, due_at=until, outcome=outcome, leased_until=None, rung_at=None,
-                   attempts=0, **fields)
+        self.write(
+            state=JobState.WAITING, due_at=until, outcome=outcome, leased_until=None, rung_at=None, attempts=0, **fields
+        )
 
     def again(self, seconds: float, outcome: str, **fields: Any) -> None:
         """Put it back; a worker tries again after `seconds`."""
-        self.write(state=JobState.QUEUED, due_at=Now() + timedelta(seconds=seconds), outcome=outcome,
-                   leased_until=None, rung_at=None, **fields)
+        self.write(
+            state=JobState.QUEUED,
+            due_at=Now() + timedelta(seconds=seconds),
+            outcome=outcome,
+            leased_until=None,
+            rung_at=None,
+            **fields,
+        )
 
 
 def announce(model: type[Job], pks: Iterable[Any]) -> None:
@@ -81,14 +88,21 @@ def claim(
     model = rows.model
     with transaction.atomic():
         pks = list(
-            rows.filter(free).exclude(expires_at__lte=Now()).order_by("due_at", "pk")
-            .select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit]
+            rows.filter(free)
+            .exclude(expires_at__lte=Now())
+            .order_by("due_at", "pk")
+            .select_for_update(skip_locked=True, of=("self",))
+            .values_list("pk", flat=True)[:limit]
         )
         if not pks:
             return []
         model._default_manager.filter(pk__in=pks).update(
-            state=JobState.RUNNING, fence=F("fence") + 1, attempts=F("attempts") + 1, worker=who(),
-            leased_until=Now() + timedelta(seconds=seconds), started_at=Coalesce("started_at", Now()),
+            state=JobState.RUNNING,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+            worker=who(),
+            leased_until=Now() + timedelta(seconds=seconds),
+            started_at=Coalesce("started_at", Now()),
         )
         taken = list(model._default_manager.filter(pk__in=pks).order_by("due_at", "pk"))
     return [(row, Lease(model, row.pk, row.fence, seconds)) for row in taken]

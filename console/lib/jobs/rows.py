@@ -22,8 +22,14 @@ class JobState(models.TextChoices):
     @property
     def tone(self) -> str:
         """The colour family of the status component (static/tokens.css)."""
-        return {"done": "running", "failed": "failed", "interrupted": "failed", "running": "changing",
-                "queued": "changing", "waiting": "attention"}.get(self.value, "stopped")
+        return {
+            "done": "running",
+            "failed": "failed",
+            "interrupted": "failed",
+            "running": "changing",
+            "queued": "changing",
+            "waiting": "attention",
+        }.get(self.value, "stopped")
 
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.WAITING)

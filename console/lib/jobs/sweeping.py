@@ -23,18 +23,21 @@ def sweep() -> dict[str, int]:
     for kind in KINDS.values():
         rows = kind.model._default_manager.all()
         counts["expired"] += _end(
-            rows.filter(state__in=(JobState.QUEUED, JobState.WAITING), expires_at__lte=Now()), JobState.EXPIRED,
+            rows.filter(state__in=(JobState.QUEUED, JobState.WAITING), expires_at__lte=Now()),
+            JobState.EXPIRED,
             "Nobody could start it in time.",
         )
         abandoned = rows.filter(state=JobState.RUNNING, leased_until__lt=Now())
         if kind.lost == "interrupt":
             counts["interrupted"] += _end(
-                abandoned, JobState.INTERRUPTED,
+                abandoned,
+                JobState.INTERRUPTED,
                 "The worker stopped in the middle. It was not run again, since that could do it twice.",
             )
         else:
             counts["given_up"] += _end(
-                abandoned.filter(attempts__gte=kind.attempts), JobState.FAILED,
+                abandoned.filter(attempts__gte=kind.attempts),
+                JobState.FAILED,
                 f"Workers stopped in the middle of it {kind.attempts} times.",
             )
         counts["rung"] += _ring(kind)
@@ -60,8 +63,10 @@ def _ring(kind: Kind) -> int:
     rows = kind.model._default_manager
     with transaction.atomic():
         found = list(
-            rows.filter(waiting & unrung).select_for_update(skip_locked=True, of=("self",))
-            .order_by("due_at").values_list("pk", kind.ring_by)[:MOST]
+            rows.filter(waiting & unrung)
+            .select_for_update(skip_locked=True, of=("self",))
+            .order_by("due_at")
+            .values_list("pk", kind.ring_by)[:MOST]
         )
         rows.filter(pk__in=[pk for pk, _ in found]).update(rung_at=Now())
     for key in dict.fromkeys(key for _, key in found):
