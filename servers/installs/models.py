@@ -22,7 +22,7 @@ class InstallBatchQuerySet(models.QuerySet[Any]):
 
 
 class InstallBatch(models.Model):
-    """What a person asked for: these servers, in this way. Its SSH credentials are sealed here until it ends (≤ 60 min)."""
+    """What a person asked for, and how. Its SSH credentials are sealed here until it ends (≤ 60 min)."""
 
     class Method(models.TextChoices):
         KEY = "key", "SSH key"
