@@ -16,39 +16,45 @@ from servers.querysets import ServerQuerySet
 
 COUNTED = 10_000  # more than this are not counted
 FACETED = 5_000  # above this the facets have no figures
+HELD = 500  # ids of one group that a search hands on
 
 Group = tuple[str, str, UUID]  # state, presence, account
 
 
 @dataclass(frozen=True)
 class Counts:
-    """`total` match, or more than that. `facets`: key → value → servers, None where there are too many to be cheap."""
+    """`total` match, or more than that. `facets`: key → value → servers, None where there are too many to be cheap.
+
+    `ids`: those that a search found, when they are few; whoever shows them need not search again.
+    """
 
     total: int
     more: bool
     facets: dict[str, Counter[str]] | None
+    ids: list[UUID] | None = None
 
 
 def count(reach: Reach, query: Query) -> Counts:
     """Count with bounds. Account ids are the values of the facet `account`."""
     rest = reach.servers().filter(where(query.without(*FACETS), reach.accounts))
-    groups = _groups(rest)
-    if sum(groups.values()) > FACETED:
+    groups = _groups(rest, HELD if query.without(*FACETS) else 0)
+    if sum(servers for servers, _ in groups.values()) > FACETED:
         matching = reach.servers().filter(where(query, reach.accounts))
         total = matching.order_by()[: COUNTED + 1].count()
         return Counts(min(total, COUNTED), total > COUNTED, None)
     held = {key: _Held(query.only(key).terms, reach) for key in FACETS}
     facets: dict[str, Counter[str]] = {key: Counter() for key in FACETS}
-    total = 0
-    for group, servers in groups.items():
+    total, ids = 0, list[UUID]()
+    for group, (servers, some) in groups.items():
         value = dict(zip(("state", "agent", "account"), map(str, group), strict=True))
         missed = [key for key in FACETS if not held[key](value[key])]
         if not missed:
             total += servers
+            ids += some
         for key in FACETS:
             if not missed or missed == [key]:
                 facets[key][value[key]] += servers
-    return Counts(total, False, facets)
+    return Counts(total, False, facets, ids if len(ids) == total else None)
 
 
 class _Held:
@@ -67,15 +73,15 @@ def _meant(term: Term, value: str, reach: Reach) -> list[str]:
     return [str(account.pk) for account in named(value, reach.accounts)] if term.key == "account" else [value]
 
 
-def _groups(rows: ServerQuerySet) -> Counter[Group]:
-    """Servers by state, presence and account, among at most FACETED + 1 of them."""
-    bounded = rows.annotate(presence=presence.word()).order_by().values("state", "presence", "account_id")
+def _groups(rows: ServerQuerySet, held: int) -> dict[Group, tuple[int, list[UUID]]]:
+    """Servers by state, presence and account, among at most FACETED + 1 of them: how many, and some of their ids."""
+    bounded = rows.annotate(presence=presence.word()).order_by().values("state", "presence", "account_id", "id")
     try:
         inner, values = bounded[: FACETED + 1].query.sql_with_params()
     except EmptyResultSet:  # the ORM knows already that nothing can match
-        return Counter()
+        return {}
     # The ORM cannot group a bounded read; the inner text is its own, with its values as parameters.
-    grouped = f"SELECT state, presence, account_id, count(*) FROM ({inner}) AS bounded GROUP BY 1, 2, 3"  # noqa: S608
+    what = f"state, presence, account_id, count(*), (array_agg(id))[1:{held}]"
     with connection.cursor() as cursor:
-        cursor.execute(grouped, values)
-        return Counter({(state, word, account): servers for state, word, account, servers in cursor.fetchall()})
+        cursor.execute(f"SELECT {what} FROM ({inner}) AS bounded GROUP BY 1, 2, 3", values)  # noqa: S608
+        return {(state, word, account): (servers, ids) for state, word, account, servers, ids in cursor.fetchall()}

@@ -115,17 +115,22 @@ def named(value: str, accounts: Sequence[CloudAccount]) -> list[CloudAccount]:
     raise QueryError(f'No account is called "{value}". ' + (f"There are: {have}." if have else "There are none yet."))
 
 
-def page(reach: Reach, query: Query, sort: str = "name", cursor: str = "", size: int = PAGE) -> Page:
-    """A page of what matches. `sort` is a key of SORTS, with "-" before it for the other way round."""
+def page(
+    reach: Reach, query: Query, sort: str = "name", cursor: str = "", ids: Sequence[UUID] | None = None
+) -> Page:
+    """A page of what matches. `sort` is a key of SORTS, with "-" before it for the other way round.
+
+    `ids`: all that match, when that is known already (servers.facets); then nothing is searched again.
+    """
     columns, descending = SORTS[sort.removeprefix("-")], sort.startswith("-")
     backwards, start = _read(cursor, columns)
     down = descending != backwards
-    rows = _rows(where(query, reach.accounts), reach).annotate(born=BORN)
+    rows = _rows(where(query, reach.accounts) if ids is None else Q(pk__in=ids), reach).annotate(born=BORN)
     if start:
         rows = rows.filter(_beyond(columns, start, down))
     order = [("-" if down else "") + column for column in columns]
-    found = list(_ordered(rows, reach, order, size + 1))
-    more, found = len(found) > size, found[:size]
+    found = list(_ordered(rows, reach, order, PAGE + 1))
+    more, found = len(found) > PAGE, found[:PAGE]
     if backwards:
         found.reverse()
     if not found:

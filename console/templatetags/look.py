@@ -26,6 +26,7 @@ def _sprite() -> str:
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)
 def icon(name: str, css: str = "") -> SafeString:
     """A line icon, hidden from screen readers: the word stands beside it. Names: static/icons.txt."""
     return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', css, _sprite(), name)

@@ -47,7 +47,7 @@ def page(request: HttpRequest) -> HttpResponse:
         query = parse(asked.q)
         counts = count(reach, query)
         if counts.total or counts.more:
-            found = finding.page(reach, query, asked.sort, asked.cursor)
+            found = finding.page(reach, query, asked.sort, asked.cursor, counts.ids)
     except QueryError as refusal:
         wrong = refusal.words
     context = {

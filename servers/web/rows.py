@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.health import Health, health
 from accounts.models import CloudAccount
 from console.templatetags.look import age_in_words, share
 from servers.models import Server
 from servers.presence import Presence
+
+
+@lru_cache(maxsize=1024)
+def _drawn(template: str, *values: tuple[str, Any]) -> SafeString:
+    """A component with these values; a list of fifty rows has few different ones."""
+    return render_to_string(template, dict(values))
 
 
 @dataclass
@@ -25,6 +34,40 @@ class Row:
     server: Server
     account_health: Health
     now: datetime
+    servers_at: str  # addresses of pages, looked up once for all rows
+    accounts_at: str
+    install_at: str
+
+    @property
+    def href(self) -> str:
+        return f"{self.servers_at}{self.server.pk}/"
+
+    @property
+    def account_href(self) -> str:
+        return f"{self.accounts_at}{self.server.account_id}/"
+
+    @property
+    def install_href(self) -> str:
+        return f"{self.install_at}?ids={self.server.pk}"
+
+    @property
+    def state_drawn(self) -> SafeString:
+        status, raw = self.server.status, self.server.raw_state
+        values = ("tone", status.tone), ("label", status.label), ("detail", self.raw_state), ("title", raw)
+        return _drawn("components/status.html", *values)
+
+    @property
+    def presence_drawn(self) -> SafeString:
+        values = ("tone", self.presence.tone), ("label", self.presence.label), ("detail", self.presence_detail)
+        return _drawn("components/status.html", *values)
+
+    @property
+    def memory_drawn(self) -> SafeString:
+        return _meter("Memory", self.memory_percent)
+
+    @property
+    def disk_drawn(self) -> SafeString:
+        return _meter("Disk", self.disk_percent)
 
     @cached_property
     def presence(self) -> Presence:
@@ -87,6 +130,11 @@ class Row:
         return self.presence in (Presence.MISSING, Presence.OFFLINE)
 
 
+def _meter(label: str, percent: float | None) -> SafeString:
+    rounded = None if percent is None else round(percent)
+    return _drawn("components/meter.html", ("label", label), ("percent", rounded), ("small", True))
+
+
 def _percent(used: Any, total: Any) -> float | None:
     return None if used is None or not total else share(used, total)
 
@@ -94,11 +142,12 @@ def _percent(used: Any, total: Any) -> float | None:
 def rows(servers: Iterable[Server]) -> list[Row]:
     """Each account's health is worked out once."""
     now = timezone.now()
+    places = reverse("servers:list"), reverse("accounts:list"), reverse("installs:new")
     told: dict[UUID, Health] = {}
     made = []
     for server in servers:
         account: CloudAccount = server.account
         if account.pk not in told:
             told[account.pk] = health(account, now)
-        made.append(Row(server, told[account.pk], now))
+        made.append(Row(server, told[account.pk], now, *places))
     return made
