@@ -233,6 +233,16 @@ class TestLists:
         assert [row["external_id"] for row in api("GET", "customers?status=closed").json()["results"]] == ["shut"]
         assert "active" in shaped(api("GET", "customers?status=odd"), 400)["fields"]["status"][0]
 
+    def test_customers_can_be_asked_for_by_contact_address_and_organization(self, api):
+        CustomerFactory(provider=api.provider, external_id="one", email="Ada@example.com", organization="Engines Ltd")
+        CustomerFactory(provider=api.provider, external_id="two", organization="Orchard")
+        CustomerFactory(external_id="another provider's", email="ada@example.com", organization="Engines Ltd")
+        for query in ("email=ada@EXAMPLE.com", "organization=engine", "organization=engine&email=ada@example.com"):
+            assert [row["external_id"] for row in api("GET", f"customers?{query}").json()["results"]] == ["one"]
+
+    def test_a_filter_that_there_is_not_is_refused_and_the_known_ones_are_named(self, api):
+        assert "status" in shaped(api("GET", "customers?state=closed"), 400)["fields"]["state"][0]
+
     @pytest.mark.parametrize(("query", "field"), [
         ("limit=0", "limit"), ("limit=501", "limit"), ("limit=many", "limit"), ("limit=٣", "limit"),
         ("cursor=x", "cursor"), ("cursor=W10", "cursor"), ("cursor=WyJcdTAwMDAiXQ", "cursor"),

@@ -11,8 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import linking
+from accounts.api.filters import AccountFilters
 from accounts.api.serializers import ASKED, TOLD, AccountIn, AccountOut, NamedAccountIn
 from accounts.models import CloudAccount
+from console.lib.api.filters import narrowed, parameters
 from console.lib.api.schema import Error
 from providers.api.base import ByExternalId, ProviderView
 from providers.models import CloudEndpoint
@@ -37,10 +39,14 @@ class AccountView(ProviderView):
 class Accounts(AccountView):
     pagination_class = ByExternalId
 
-    @extend_schema(operation_id="accounts_list", tags=["Accounts"], responses=AccountOut(many=True))
+    @extend_schema(
+        operation_id="accounts_list", tags=["Accounts"], responses=AccountOut(many=True),
+        parameters=parameters(AccountFilters),
+    )  # fmt: skip
     def get(self, request: Request, external_id: str) -> Response:
         """The customer's cloud accounts, in the order of your ids."""
-        return self.pages(request, self.accounts(external_id), AccountOut, ByExternalId)
+        rows = narrowed(request, self.accounts(external_id), AccountFilters)
+        return self.pages(request, rows, AccountOut, ByExternalId)
 
 
 class OneAccount(AccountView):

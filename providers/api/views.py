@@ -10,13 +10,14 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from console.lib.api.filters import narrowed, parameters
 from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
 from providers import customers, replays
 from providers.api.base import ByExternalId, ProviderView
 from providers.api.examples import ASKED, ASKED_BY_POST, TOLD
+from providers.api.filters import CustomerFilters
 from providers.api.serializers import CustomerIn, CustomerOut, EndpointOut, NewCustomerIn
-from providers.models import Customer
 
 WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "customers:write")
 
@@ -42,15 +43,11 @@ class Customers(CustomerView):
 
     @extend_schema(
         operation_id="customers_list", tags=["Customers"], responses=CustomerOut(many=True),
-        parameters=[OpenApiParameter("status", str, enum=Customer.Status.values, description="Only those.")],
+        parameters=parameters(CustomerFilters),
     )
     def get(self, request: Request) -> Response:
         """Your customers, closed ones too, in the order of your ids."""
-        rows = self.customers()
-        if status := request.query_params.get("status"):
-            if status not in Customer.Status.values:
-                raise ValidationError({"status": [f"Write one of {', '.join(Customer.Status.values)}."]})
-            rows = rows.filter(status=status)
+        rows = narrowed(request, self.customers(), CustomerFilters)
         return self.pages(request, rows, CustomerOut, ByExternalId)
 
     @extend_schema(
