@@ -60,9 +60,13 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A sign-in that worked. `version` is what was spoken, for people: "Keystone v3, Nova v2.1"."""
+    """A sign-in that worked. `version` is what was spoken, for people: "Keystone v3, Nova v2.1".
+
+    `generation` is the key of the driver's capability table: "modern", "4.x", "1.5" …; kept with the account.
+    """
 
     version: str
+    generation: str = ""
 
 
 class Driver(Protocol):
