@@ -61,9 +61,10 @@ def run(client: paramiko.SSHClient, command: str, stdin: bytes = b"") -> tuple[i
     complaints: list[bytes] = []
     reader = threading.Thread(target=lambda: complaints.append(err.read()))
     reader.start()
-    if stdin:
-        into.write(stdin)
-    into.channel.shutdown_write()
+    with contextlib.suppress(OSError):  # the command may end, and its channel close, before all of it is sent
+        if stdin:
+            into.write(stdin)
+        into.channel.shutdown_write()
     said = out.read()
     reader.join()
     return out.channel.recv_exit_status(), said, complaints[0]
