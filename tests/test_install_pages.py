@@ -190,7 +190,7 @@ def test_the_progress_tells_each_server_its_steps_cause_and_fix(people: People, 
     hosts = re.findall(r'<article class="host".*?title="([\w-]+)"(.*?)</article>', page.content.decode(), re.DOTALL)
     steps = {name: re.findall(r'data-state="(\w+)"', body) for name, body in hosts}
     assert steps["a-done"] == ["done"] * 7
-    assert steps["b-waits"] == ["done", "live", *["waiting"] * 5]
+    assert steps["b-waits"] == ["done", "asks", *["waiting"] * 5]
     assert steps["c-failed"] == ["done", "done", "failed", *["skipped"] * 4]
     assert steps["d-queued"] == ["waiting"] * 7
 

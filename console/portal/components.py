@@ -98,6 +98,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "staff/components.html", {
         "tones": TONES, "rows": _rows(), "actions": ACTIONS, "menu": MENU, "long": LONG, "addresses": ADDRESSES,
         "steps_waiting": _steps(0, "waiting"), "steps_live": _steps(2, "live"),
+        "steps_asks": _steps(1, "asks"),
         "steps_failed": _steps(1, "failed"), "steps_done": _steps(5, "done"),
         "form": ExampleForm(), "wrong": ExampleForm({"user": "", "account": "c", "way": "key"}),
         "now": now, "soon": now + timedelta(minutes=42), "old": now - timedelta(days=3, hours=4),

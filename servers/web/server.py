@@ -106,7 +106,7 @@ def _facts(row: Row) -> list[tuple[str, Any]]:
     """What the cloud tells, without what it does not."""
     server = row.server
     shape = [
-        f"{server.cpus} CPUs" if server.cpus else "",
+        f"{server.cpus} CPU{'s' * (server.cpus > 1)}" if server.cpus else "",
         megabytes(server.memory_mb),
         f"{server.disk_gb} GB disk" if server.disk_gb else "",
     ]
@@ -132,7 +132,7 @@ def _agent_facts(row: Row) -> list[tuple[str, Any]]:
     uptime = (agent.metrics or {}).get("uptime_seconds")
     memory = facts.get("memory_bytes")
     told = [
-        ("System", " ".join(filter(None, [system.get("name"), system.get("version")]))),
+        ("System", _system(system.get("name") or "", system.get("version") or "")),
         ("Kernel", facts.get("kernel")),
         ("Host name", facts.get("hostname")),
         (
@@ -145,6 +145,11 @@ def _agent_facts(row: Row) -> list[tuple[str, Any]]:
         ("Agent", agent.version),
     ]
     return [(name, value) for name, value in told if value]
+
+
+def _system(name: str, version: str) -> str:
+    """Most pretty names carry the version already: "Debian GNU/Linux 12 (bookworm)"."""
+    return name if version in name else f"{name} {version}".strip()
 
 
 def _memory(agent: Agent | None) -> str:

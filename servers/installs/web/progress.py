@@ -63,6 +63,8 @@ class Host:
         seconds = entry["seconds"] if entry else None
         if self.row.state == JobState.DONE or (entry and entry["ok"]):
             return Step(stage.label, "done", seconds)
+        if here and entry and self.row.state == JobState.WAITING and stage == Install.Stage.VERIFY_HOST:
+            return Step(stage.label, "asks", seconds)
         if entry and (entry["ok"] is False or (here and self.row.has_ended)):
             return Step(stage.label, "failed", seconds)
         if here and entry and not self.row.has_ended:
