@@ -42,6 +42,8 @@ class Kind(StrEnum):
     """200 and a JSON body of `size` bytes."""
     BOMB = "bomb"
     """200 and `size` bytes of JSON, gzipped to a thousandth."""
+    ENTITIES = "entities"
+    """200 and an XML document whose DOCTYPE declares entities that grow without end."""
     ELSEWHERE = "elsewhere"
     """The true token reply, its catalog pointing at `location`."""
 

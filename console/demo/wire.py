@@ -76,6 +76,8 @@ def over_limit(details: str, headers: Mapping[str, str]) -> Reply:
 
 
 App = Callable[[Request], Reply]
+Telling = Callable[[Mishap, Request], Reply | None]
+"""How a cloud of its own kind words a mishap; None for the common way."""
 
 
 class Listener(ThreadingHTTPServer):
@@ -85,8 +87,11 @@ class Listener(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, port: int, app: App, mishaps: Mishaps, seen: deque[tuple[str, str]]) -> None:
+    def __init__(
+        self, port: int, app: App, mishaps: Mishaps, seen: deque[tuple[str, str]], telling: Telling | None = None
+    ) -> None:
         self.app = app
+        self.telling = telling
         self.mishaps = mishaps
         self.seen = seen
         self.stopping = threading.Event()
@@ -204,6 +209,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _go_wrong(self, mishap: Mishap, request: Request) -> None:
         app = self.server.app
+        own = self.server.telling(mishap, request) if self.server.telling else None
+        if own is not None:
+            self._send(own)
+            return
         match mishap.kind:
             case Kind.TRUNCATED:
                 self._send(app(request), cut=True)
@@ -280,7 +289,15 @@ def _wrong(mishap: Mishap) -> Reply:
         case Kind.BOMB:
             headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
             return Reply(200, gzip.compress(_padded(mishap.size), 6), headers)
+        case Kind.ENTITIES:
+            return Reply(200, entities(), {"Content-Type": "application/xml"})
     raise ValueError(f"No reply for {mishap.kind}")
+
+
+def entities() -> bytes:
+    """A small document that a careless XML parser makes gigabytes of."""
+    lines = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    return f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY e0 "muster">{lines}]><a>&e9;</a>'.encode()
 
 
 def _padded(size: int) -> bytes:
