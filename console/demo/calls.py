@@ -20,6 +20,7 @@ FAULTS = {
     405: "badMethod",
     406: "computeFault",
     409: "conflictingRequest",
+    413: "overLimit",
 }
 NOT_HERE = "404 Not Found\n\nThe resource could not be found.\n\n   "
 
@@ -49,22 +50,23 @@ class Call:
     project_id: str
     limits: Limits
     parts: tuple[str, ...] = ()
+    request_id: str = ""
 
     @property
-    def essex(self) -> bool:
-        """Whether Essex answers."""
-        return self.cloud.generation == "essex"
+    def old(self) -> bool:
+        """Whether Essex or Diablo answers."""
+        return self.cloud.generation != "modern"
 
     def body(self) -> dict[str, Any]:
         """The body as a JSON object. Raises Refusal."""
         value = self.request.json()
         if not isinstance(value, dict):
-            raise Refusal(400, "Malformed request body" if not self.essex else "Malformed request url")
+            raise Refusal(400, "Malformed request body" if not self.old else "Malformed request url")
         return value
 
     def missing(self, words: str) -> Refusal:
-        """A 404: Essex has one sentence for all of them."""
-        return Refusal(404, "The resource could not be found." if self.essex else words)
+        """A 404: the old ones have one sentence for all of them."""
+        return Refusal(404, "The resource could not be found." if self.old else words)
 
 
 Handler = Callable[[Call], Reply]

@@ -7,18 +7,22 @@ import threading
 import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
-from console.demo.instance import MOVES, STATES, Instance, Move, Nic
+from console.demo import transitions
+from console.demo.instance import MOVES, STATES, Deed, Instance, Nic
+from console.demo.offers import Flavor, Image, Network
 from console.demo.tokens import Tokens, User
 
 if TYPE_CHECKING:
     from console.demo.pulse import Pulse
 
-Generation = Literal["essex", "modern"]
+Generation = Literal["diablo", "essex", "modern"]
+# How long tokens live (CLOUDS.md 2.4 and 2.6).
+HOURS = {"diablo": 48, "essex": 24, "modern": 1}
 
 USERNAME = "demo"
 PASSWORD = "demo-cloud-password"  # noqa: S105 - opens only a simulated cloud on loopback
@@ -26,29 +30,6 @@ PROJECT = "demo"
 MAX_BURIED = 5_000
 APPLICATION_CREDENTIAL_ID = "5f0b7c9e2d8a4c61b3f4e8a9d1c2b7e6"
 APPLICATION_CREDENTIAL_SECRET = "demo-application-secret"  # noqa: S105 - as above
-
-
-@dataclass(frozen=True, slots=True)
-class Flavor:
-    """A size. Memory in MB, disks in GB."""
-
-    id: str
-    name: str
-    vcpus: int
-    ram: int
-    disk: int
-    ephemeral: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A boot image. `size` in bytes."""
-
-    id: str
-    name: str
-    size: int = 734_003_200
-    min_disk: int = 0
-    min_ram: int = 0
 
 
 class Missing(LookupError):
@@ -81,10 +62,11 @@ class Cloud:
     project: str = PROJECT
     region: str = "RegionOne"
     rate_limited: bool = True
-    """Essex only: the limits that /limits advertises are enforced (413)."""
+    """Diablo and Essex: the limits that /limits advertises are enforced (403, 413)."""
     max_limit: int = 1000
     flavors: dict[str, Flavor] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     projects: dict[str, str] = field(default_factory=dict)
     """Project name -> id."""
@@ -100,15 +82,17 @@ class Cloud:
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
         self.random = random.Random(self.seed)  # noqa: S311 - names and ids of a simulation
-        self.tokens = Tokens(self.clock, timedelta(hours=24 if self.generation == "essex" else 1))
+        self.tokens = Tokens(self.clock, timedelta(hours=HOURS[self.generation]))
         self._order: dict[str, tuple[list[tuple[float, str]], list[Instance]]] = {}
         self._acting: dict[str, Instance] = {}
+        self._saving: dict[str, datetime] = {}
         self._numbers = count(1 + max((one.number for one in self.instances.values()), default=0))
         if not self.projects:
-            self.projects[self.project] = self.new_id().replace("-", "")
+            # Diablo's own sign-in has names for ids (diablo.txt: "tenant_id": "demoproj", "user_id": "demo").
+            self.projects[self.project] = self.project if self.generation == "diablo" else self._hex_id()
         if not self.users:
             self.users[self.username] = User(
-                id=self.new_id().replace("-", ""),
+                id=self.username if self.generation == "diablo" else self._hex_id(),
                 name=self.username,
                 password=self.password,
                 projects=[self.project],
@@ -143,8 +127,8 @@ class Cloud:
 
     @property
     def off(self) -> str:
-        """The word for a stopped server: STOPPED in Essex, SHUTOFF later."""
-        return "STOPPED" if self.generation == "essex" else "SHUTOFF"
+        """The word for a stopped server: STOPPED to Essex, SHUTOFF later."""
+        return "SHUTOFF" if self.generation == "modern" else "STOPPED"
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -162,6 +146,9 @@ class Cloud:
     def new_id(self) -> str:
         """A random UUID from the seeded source, so that one seed gives one account."""
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def _hex_id(self) -> str:
+        return self.new_id().replace("-", "")
 
     def revoke_tokens(self) -> None:
         """Every token given out so far stops working; the next call of its holder answers 401."""
@@ -258,23 +245,69 @@ class Cloud:
                 raise Missing(instance_id)
             return instance
 
-    def act(self, instance_id: str, action: str, project_id: str | None = None) -> Instance:
-        """Starts an action of `instance.MOVES` ("os-stop", "reboot:SOFT", …). Raises Missing, Conflict, KeyError."""
+    def act(
+        self, instance_id: str, action: str, project_id: str | None = None, *, to: str = "", request_id: str = ""
+    ) -> Instance:
+        """Starts an action of `instance.MOVES` ("os-stop", "reboot:SOFT", …). Raises Missing, Conflict, KeyError.
+
+        `to` is the size of a resize, or the image of a rebuild.
+        """
         move = MOVES[action]
         word = action.partition(":")[0]
         with self.lock:
             instance = self.get(instance_id, project_id)
-            self._check(instance, move, word)
-            if word in ("lock", "unlock"):
-                instance.locked = word == "lock"
-            ends = self.off if move.ends == "off" else move.ends or instance.status
+            if refusal := transitions.refusal(self.generation, instance, move, word):
+                raise Conflict(refusal)
+            transitions.leave(instance, word, to)
+            instance.deeds.append(Deed(word.removeprefix("os-"), request_id, self.clock()))
+            ends = transitions.goal(instance, word, self.off if move.ends == "off" else move.ends or instance.status)
             if move.task:
                 self._touch(instance, move.meanwhile or instance.status)
                 self.begin(instance, ends, move.task)
             else:
                 self._touch(instance, ends)
+                instance.deeds[-1].finished = self.clock()
         self._tell(word, instance)
         return instance
+
+    def delete(self, instance_id: str, project_id: str | None = None, *, request_id: str = "") -> None:
+        """The server is gone after `settle`; until then it is there, "deleting". Raises Missing, Conflict."""
+        with self.lock:
+            instance = self.get(instance_id, project_id)
+            if instance.locked:
+                raise Conflict(f"Instance {instance.id} is locked")
+            if instance.task_state == "deleting":
+                return
+            instance.deeds.append(Deed("delete", request_id, self.clock()))
+            self._touch(instance, instance.status)
+            self.begin(instance, "DELETED", "deleting")
+
+    def snapshot(
+        self,
+        instance_id: str,
+        name: str,
+        project_id: str | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> Image:
+        """An image of the server: SAVING for `settle`, then ACTIVE. Raises Missing, Conflict."""
+        with self.lock:
+            instance = self.act(instance_id, "createImage", project_id, request_id=request_id)
+            image = Image(
+                id=str(self.random.getrandbits(31)) if self.generation == "diablo" else self.new_id(),
+                name=name,
+                status="SAVING" if self.settle else "ACTIVE",
+                created=self.clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                server=instance.id,
+                base=instance.image,
+                owner=instance.project_id,
+                metadata=dict(metadata or {}),
+            )
+            self.images[image.id] = image
+            if self.settle:
+                self._saving[image.id] = self.clock() + self.settle
+        return image
 
     def begin(self, instance: Instance, ends: str, task: str) -> None:
         """The server is busy with `task` for `settle`, then has the status `ends`."""
@@ -286,41 +319,39 @@ class Cloud:
             if not self.settle:
                 self.advance()
 
-    def _check(self, instance: Instance, move: Move, word: str) -> None:
-        if self.generation == "essex":
-            if instance.vm_state not in move.allowed or instance.task_state:
-                raise Conflict(f"Instance is in an invalid state for '{word}'")
-            return
-        short = word.removeprefix("os-")
-        if instance.locked and word not in ("lock", "unlock"):
-            raise Conflict(f"Instance {instance.id} is locked")
-        if instance.vm_state == "building" and word in ("os-start", "os-stop"):
-            raise Conflict(f"Instance {instance.id} is not ready")
-        if instance.vm_state not in move.allowed:
-            raise Conflict(f"Cannot '{short}' instance {instance.id} while it is in vm_state {instance.vm_state}")
-        if instance.task_state:
-            raise Conflict(f"Cannot '{short}' instance {instance.id} while it is in task_state {instance.task_state}")
-
     def house(self, instance: Instance) -> None:
         """Gives a server that was being built its host and an address."""
         number = instance.number
         high, low = number >> 8 & 255, number & 255
         instance.host_id = f"{number % 7:056x}"
-        nic = Nic(f"10.40.{high}.{low}", mac=f"fa:16:3e:40:{high:02x}:{low:02x}")
-        instance.addresses = instance.addresses or {"private": (nic,)}
+        labels = ("private",) if instance.networks is None else instance.networks
+        instance.addresses = instance.addresses or {
+            label: (Nic(f"10.{net}.{high}.{low}", mac=f"fa:16:3e:{net}:{high:02x}:{low:02x}"),)
+            for net, label in enumerate(labels, start=40)
+        }
 
     def advance(self) -> None:
         """Ends the actions whose time is up, by the clock. Every read does this first."""
-        if not self._acting:
+        if not self._acting and not self._saving:
             return
         now, done = self.clock(), []
         with self.lock:
+            for image_id in [one for one, ready in self._saving.items() if ready <= now]:
+                del self._saving[image_id]
+                if image_id in self.images:
+                    self.images[image_id] = replace(self.images[image_id], status="ACTIVE")
             for instance in list(self._acting.values()):
                 if instance.ends is None or instance.id not in self.instances:
                     del self._acting[instance.id]
                 elif instance.ends[0] <= now:
+                    if instance.deeds:
+                        instance.deeds[-1].finished = instance.ends[0]
+                    if instance.ends[1] == "DELETED":
+                        self.remove(instance.id)
+                        continue
                     if instance.status == "BUILD":
                         self.house(instance)
+                    transitions.arrive(instance, instance.ends[1])
                     self._touch(instance, instance.ends[1])
                     done.append(instance)
         for instance in done:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 from typing import Any
 
-from console.demo import extras, nova
+from console.demo import extras, glance, keypairs, neutron, nova
 from console.demo.calls import NOT_HERE, Call, Handler, Refusal
 from console.demo.cloud import Cloud, Conflict, Missing
 from console.demo.keystone import NEEDS_SIGN_IN
@@ -42,7 +43,8 @@ class Compute:
         self.cloud = cloud
         self.limits = Limits(cloud)
         self.keystone = ""
-        self.routes = (*nova.ROUTES, *extras.ROUTES)
+        later = () if cloud.generation == "essex" else nova.LATER
+        self.routes = (*nova.ROUTES, *later, *extras.ROUTES, *keypairs.ROUTES)
 
     def __call__(self, request: Request) -> Reply:
         path = request.path.rstrip("/")
@@ -50,7 +52,9 @@ class Compute:
             return as_json(200, {"versions": self._versions(request.base)})
         _, version, *rest = path.split("/")
         if version == "image":
-            return extras.glance(self.cloud, request, tuple(rest))
+            return glance.answer(self.cloud, request, tuple(rest))
+        if version == "networking" and self.cloud.generation == "modern":
+            return neutron.answer(self.cloud, request, tuple(rest))
         if self.cloud.generation == "essex":
             return self._essex(request, version, rest)
         return self._modern(request, version, rest)
@@ -147,7 +151,7 @@ class Compute:
                 return Refusal(400, "Malformed request url").reply().with_headers(headers)
             rest = rest[1:]
         style = Style(self.cloud, request, version, project_id, minor)
-        call = Call(self.cloud, request, token, style, project_id, self.limits)
+        call = Call(self.cloud, request, token, style, project_id, self.limits, request_id=ids)
         return self._answer(call, "/" + "/".join(rest)).with_headers(headers)
 
     def _described(self, base: str, version: str) -> dict[str, Any]:
@@ -166,7 +170,7 @@ class Compute:
 
 
 def _safely(handler: Handler, call: Call, parts: tuple[str, ...]) -> Reply:
-    call = Call(call.cloud, call.request, call.token, call.style, call.project_id, call.limits, parts)
+    call = replace(call, parts=parts)
     try:
         return handler(call)
     except Missing as missing:

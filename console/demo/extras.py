@@ -1,21 +1,23 @@
-"""The other calls of a simulated account: sizes, images, limits, keys, zones, and a small Glance."""
+"""The other calls of a simulated account: sizes, images (Nova's proxy), limits, zones, networks of Essex."""
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Any
 
 from console.demo.calls import Call, Refusal, route
-from console.demo.cloud import Cloud
-from console.demo.keystone import NEEDS_SIGN_IN
-from console.demo.shapes import glance_image
-from console.demo.wire import Reply, Request, as_html, as_json
+from console.demo.offers import Image, Network
+from console.demo.wire import Reply, as_json
+
+
+def _brief(shown: dict[str, Any]) -> dict[str, Any]:
+    """What a listing without detail has of a thing; Diablo's v1.0 has no links."""
+    return {key: shown[key] for key in ("id", "name", "links") if key in shown}
 
 
 def flavors(call: Call) -> Reply:
     """GET /flavors."""
-    brief = ("id", "name", "links")
-    listed = [{key: call.style.flavor(one)[key] for key in brief} for one in call.cloud.flavors.values()]
-    return as_json(200, {"flavors": listed})
+    return as_json(200, {"flavors": [_brief(call.style.flavor(one)) for one in call.cloud.flavors.values()]})
 
 
 def flavors_detail(call: Call) -> Reply:
@@ -31,38 +33,81 @@ def flavor(call: Call) -> Reply:
     return as_json(200, {"flavor": call.style.flavor(found)})
 
 
-def _proxied(call: Call) -> None:
-    """Nova stopped proxying images with 2.36 (CLOUDS.md 2.6)."""
-    if not call.essex and call.style.minor >= 36:
+def _proxied(call: Call) -> dict[str, Image]:
+    """The images that the caller sees. Nova stopped proxying them, and networks, with 2.36 (CLOUDS.md 2.6)."""
+    if not call.old and call.style.minor >= 36:
         raise Refusal(404, "The resource could not be found.")
+    with call.cloud.lock:
+        call.cloud.advance()
+        return {one.id: one for one in call.cloud.images.values() if one.owner in ("", call.project_id)}
+
+
+# The columns of nova-network that are empty here (essex.txt, nets).
+EMPTY = (
+    "vpn_public_port", "bridge_interface", "updated_at", "cidr_v6", "deleted_at", "project_id", "vpn_private_address",
+    "vlan", "vpn_public_address", "host", "gateway_v6", "netmask_v6",
+)  # fmt: skip
+
+
+def networks(call: Call) -> Reply:
+    """GET /os-networks. Through Neutron little more than id and label is known."""
+    _proxied(call)
+    return as_json(200, {"networks": [_network(call, one) for one in call.cloud.networks.values()]})
+
+
+def _network(call: Call, one: Network) -> dict[str, Any]:
+    block = IPv4Network(one.cidr)
+    known = {
+        "bridge": "br100",
+        "cidr": one.cidr,
+        "dhcp_start": str(block[2]),
+        "gateway": str(block[1]),
+        "broadcast": str(block.broadcast_address),
+        "netmask": str(block.netmask),
+        "injected": False,
+        "deleted": False,
+        "multi_host": False,
+        "dns1": "192.0.2.53",
+        "created_at": "2026-01-05 01:02:03.000000",
+    }
+    shown = known if call.old else dict.fromkeys(known)
+    return {"id": one.id, "label": one.name, **shown, **dict.fromkeys(EMPTY)}
 
 
 def images(call: Call) -> Reply:
     """GET /images."""
-    _proxied(call)
-    brief = ("id", "name", "links")
-    listed = [{key: call.style.image(one)[key] for key in brief} for one in call.cloud.images.values()]
-    return as_json(200, {"images": listed})
+    return as_json(200, {"images": [_brief(call.style.image(one)) for one in _proxied(call).values()]})
 
 
 def images_detail(call: Call) -> Reply:
     """GET /images/detail."""
-    _proxied(call)
-    return as_json(200, {"images": [call.style.image(one) for one in call.cloud.images.values()]})
+    return as_json(200, {"images": [call.style.image(one) for one in _proxied(call).values()]})
 
 
 def image(call: Call) -> Reply:
     """GET /images/{id}."""
-    _proxied(call)
-    found = call.cloud.images.get(call.parts[0])
+    return as_json(200, {"image": call.style.image(_found_image(call))})
+
+
+def _found_image(call: Call) -> Image:
+    found = _proxied(call).get(call.parts[0])
     if found is None:
         raise call.missing(f"Image {call.parts[0]} could not be found.")
-    return as_json(200, {"image": call.style.image(found)})
+    return found
+
+
+def image_delete(call: Call) -> Reply:
+    """DELETE /images/{id}: the caller's own ones only."""
+    found = _found_image(call)
+    if found.owner != call.project_id:
+        raise Refusal(403, "You are not allowed to delete the image.")
+    call.cloud.images.pop(found.id, None)
+    return Reply(204, b"", {"Content-Type": "application/json"})
 
 
 def limits(call: Call) -> Reply:
     """GET /limits."""
-    if call.essex:
+    if call.old:
         absolute = {
             "maxServerMeta": 128,
             "maxPersonality": 5,
@@ -98,37 +143,6 @@ def limits(call: Call) -> Reply:
     return as_json(200, {"limits": {"rate": [], "absolute": absolute}})
 
 
-def keypairs(call: Call) -> Reply:
-    """GET /os-keypairs."""
-    listed = [{"keypair": _keypair(call, name)} for name in call.cloud.keypairs]
-    return as_json(200, {"keypairs": listed})
-
-
-def _keypair(call: Call, name: str) -> dict[str, str]:
-    fingerprint = "SHA256:x8hzqW3qx239CJ+mUkkLHqHAozVHM3mqLrCsux6F6vY"
-    shown = {"public_key": call.cloud.keypairs[name], "name": name, "fingerprint": fingerprint}
-    return shown if call.essex or call.style.minor < 2 else shown | {"type": "ssh"}
-
-
-def keypair_create(call: Call) -> Reply:
-    """POST /os-keypairs, with the caller's public key; this cloud makes none itself."""
-    wanted = call.body().get("keypair", {})
-    name, public = str(wanted.get("name", "")), str(wanted.get("public_key", ""))
-    if not name or not public:
-        raise Refusal(400, "Keypair data is invalid: this cloud needs a name and a public_key")
-    if name in call.cloud.keypairs:
-        raise Refusal(409, f"Key pair '{name}' already exists.")
-    call.cloud.keypairs[name] = public
-    return as_json(200, {"keypair": _keypair(call, name) | {"user_id": call.token.user.id}})
-
-
-def keypair_delete(call: Call) -> Reply:
-    """DELETE /os-keypairs/{name}."""
-    if call.cloud.keypairs.pop(call.parts[0], None) is None:
-        raise call.missing(f"Keypair {call.parts[0]} not found for user {call.token.user.id}")
-    return as_html(202, "") if call.essex else Reply(202, b"", {"Content-Type": "application/json"})
-
-
 def zones(call: Call) -> Reply:
     """GET /os-availability-zone."""
     zone = {"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}
@@ -142,7 +156,7 @@ def floating_ips(call: Call) -> Reply:
 
 def security_groups(call: Call) -> Reply:
     """GET /os-security-groups."""
-    number: object = 1 if call.essex else call.project_id
+    number: object = 1 if call.old else call.project_id
     group = {"rules": [], "tenant_id": call.project_id, "id": number, "name": "default", "description": "default"}
     return as_json(200, {"security_groups": [group]})
 
@@ -150,57 +164,9 @@ def security_groups(call: Call) -> Reply:
 def tags(call: Call) -> Reply:
     """GET /servers/{id}/tags, since 2.26."""
     call.cloud.get(call.parts[0], call.project_id)
-    if call.essex or call.style.minor < 26:
+    if call.old or call.style.minor < 26:
         raise Refusal(404, "The resource could not be found.")
     return as_json(200, {"tags": []})
-
-
-def instance_actions(call: Call) -> Reply:
-    """GET /servers/{id}/os-instance-actions: its creation."""
-    instance = call.cloud.get(call.parts[0], call.project_id)
-    created: dict[str, Any] = {
-        "action": "create",
-        "instance_uuid": instance.id,
-        "request_id": f"req-{instance.id}",
-        "user_id": instance.user_id,
-        "project_id": instance.project_id,
-        "start_time": instance.created.strftime("%Y-%m-%dT%H:%M:%S.%f"),
-        "message": "Error" if instance.status == "ERROR" else None,
-    }
-    return as_json(200, {"instanceActions": [created]})
-
-
-def glance(cloud: Cloud, request: Request, rest: tuple[str, ...]) -> Reply:
-    """Glance v2's versions, image list (limit and marker) and single images, for clouds that have it."""
-    here = f"{request.base}/image"
-    match rest:
-        case () | ("",):
-            version = {"id": "v2.16", "status": "CURRENT", "links": [{"rel": "self", "href": f"{here}/v2/"}]}
-            return as_json(300, {"versions": [version]})
-        case _ if cloud.generation == "essex" or rest[0] != "v2":
-            return as_html(404, "<h1>404 Not Found</h1>")
-    token = cloud.tokens.find(request.headers.get("X-Auth-Token"))
-    if token is None or token.project is None:
-        return as_html(401, NEEDS_SIGN_IN)
-    owner = cloud.projects[token.project]
-    listed = [glance_image(one, owner) for one in cloud.images.values()]
-    match rest:
-        case ("v2", "images"):
-            ids = [one["id"] for one in listed]
-            marker, limit = request.param("marker"), request.param("limit") or "25"
-            if (marker is not None and marker not in ids) or not limit.isdigit():
-                return as_html(400, "Invalid marker or limit")
-            start = ids.index(marker) + 1 if marker is not None else 0
-            page = listed[start : start + int(limit)]
-            reply: dict[str, Any] = {"images": page, "schema": "/v2/schemas/images", "first": "/v2/images"}
-            if page and start + len(page) < len(listed):
-                reply["next"] = f"/v2/images?limit={limit}&marker={page[-1]['id']}"
-            return as_json(200, reply)
-        case ("v2", "images", image_id):
-            for shown in listed:
-                if shown["id"] == image_id:
-                    return as_json(200, shown)
-    return as_html(404, "<h1>404 Not Found</h1>")
 
 
 ROUTES = (
@@ -210,13 +176,11 @@ ROUTES = (
     route("GET", "/images", images),
     route("GET", "/images/detail", images_detail),
     route("GET", "/images/{}", image),
+    route("DELETE", "/images/{}", image_delete),
+    route("GET", "/os-networks", networks),
     route("GET", "/limits", limits),
-    route("GET", "/os-keypairs", keypairs),
-    route("POST", "/os-keypairs", keypair_create),
-    route("DELETE", "/os-keypairs/{}", keypair_delete),
     route("GET", "/os-availability-zone", zones),
     route("GET", "/os-floating-ips", floating_ips),
     route("GET", "/os-security-groups", security_groups),
     route("GET", "/servers/{}/tags", tags),
-    route("GET", "/servers/{}/os-instance-actions", instance_actions),
 )

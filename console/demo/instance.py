@@ -82,11 +82,21 @@ MOVES: dict[str, Move] = {
     "rebuild": Move(_from("active", "stopped", "error"), "rebuilding", "ACTIVE", "REBUILD"),
     "rescue": Move(_from("active", "stopped", "error"), "rescuing", "RESCUE"),
     "unrescue": Move(_from("rescued"), "unrescuing", "ACTIVE"),
-    "createImage": Move(_from("active", "stopped", "paused", "suspended"), None, ""),
+    "createImage": Move(_from("active", "stopped", "paused", "suspended"), "image_snapshot", ""),
     "changePassword": Move(_from("active"), None, ""),
     "lock": Move(frozenset(state for state, _ in STATES.values()), None, ""),
     "unlock": Move(frozenset(state for state, _ in STATES.values()), None, ""),
 }
+
+
+@dataclass(slots=True)
+class Deed:
+    """Something that was asked of a server, as os-instance-actions tells it."""
+
+    action: str
+    request_id: str
+    started: datetime
+    finished: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +121,13 @@ class Instance:
     task_state: str | None = None
     fault: str = ""
     console: str = ""
+    networks: tuple[str, ...] | None = None
+    """Labels of the networks that it was ordered on; None: the cloud's default."""
+    user_data: str = ""
+    """As it was sent, in base64."""
+    resize: tuple[str, str, str] | None = None
+    """A resize that is not confirmed: the size and the status before it, and the new size."""
+    deeds: list[Deed] = field(default_factory=list, repr=False, compare=False)
     ends: tuple[datetime, str] | None = None
     """When the running action is over, and the status it leaves."""
     rendered: dict[tuple[str, ...], bytes] = field(default_factory=dict, repr=False, compare=False)

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from console.demo.cloud import Cloud, Flavor, Image
+from console.demo.cloud import Cloud
 from console.demo.instance import Instance, Nic
+from console.demo.offers import Flavor, Image, Network
 from console.demo.tokens import User
 
 
@@ -46,10 +47,13 @@ def dump(cloud: Cloud) -> dict[str, Any]:
             "projects": cloud.projects,
             "users": [asdict(user) for user in cloud.users.values()],
             "flavors": [asdict(one) for one in cloud.flavors.values()],
-            "images": [asdict(one) for one in cloud.images.values()],
+            "images": [asdict(one) | {"status": "ACTIVE"} for one in cloud.images.values()],
+            "networks": [asdict(one) for one in cloud.networks.values()],
             "keypairs": cloud.keypairs,
             "random": cloud.new_id(),
-            "instances": [_written(one) for one in cloud.instances.values()],
+            "instances": [
+                _written(one) for one in cloud.instances.values() if one.ends is None or one.ends[1] != "DELETED"
+            ],
         }
 
 
@@ -63,6 +67,8 @@ def load(kept: dict[str, Any]) -> Cloud:
         users={one["name"]: _user(one) for one in kept["users"]},
         flavors={one["id"]: Flavor(**one) for one in kept["flavors"]},
         images={one["id"]: Image(**one) for one in kept["images"]},
+        # A state of before there were networks has none.
+        networks={one["id"]: Network(**one) for one in kept.get("networks", [])},
         keypairs=kept["keypairs"],
         instances={one["id"]: _instance(one) for one in kept["instances"]},
     )
@@ -78,7 +84,7 @@ def _user(kept: dict[str, Any]) -> User:
 
 SIMPLE = (
     "id", "name", "number", "flavor", "image", "project_id", "user_id",
-    "metadata", "key_name", "host_id", "locked", "fault", "console",
+    "metadata", "key_name", "host_id", "locked", "fault", "console", "user_data",
 )  # fmt: skip
 
 

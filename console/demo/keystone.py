@@ -260,6 +260,7 @@ class Identity:
         for kind, name, url in (
             ("compute", "nova", f"{self.compute}/v2.1"),
             ("image", "glance", f"{self.compute}/image"),
+            ("network", "neutron", f"{self.compute}/networking"),
             ("identity", "keystone", self.identity),
         ):
             endpoints = [

@@ -1,4 +1,4 @@
-"""The rate limits of Essex: leaky buckets per user and verb, answered with 413 (essex.txt, cs3 and over2)."""
+"""The rate limits of Diablo and Essex: leaky buckets per user and verb (essex.txt, cs3 and over2; diablo.txt)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ class Limits:
         return max(0.0, level - (now - at).total_seconds())
 
     def check(self, user_id: str, verb: str, target: str) -> Reply | None:
-        """The 413 for this call, or None when it may pass. `target` is path and query after the tenant."""
+        """Essex's 413 for this call, or None when it may pass."""
+        over = self.exceeded(user_id, verb, target)
+        return over_limit(over[0], {"Retry-After": str(over[1])}) if over else None
+
+    def exceeded(self, user_id: str, verb: str, target: str) -> tuple[str, int] | None:
+        """Counts this call. The words and the seconds to wait when it is one too many, otherwise None."""
         if not self.cloud.rate_limited:
             return None
         now = self.cloud.clock()
@@ -50,12 +55,12 @@ class Limits:
                 level = self._level(user_id, rule, now) + capacity / value
                 if level > capacity:
                     words = f"Only {value} {verb} request(s) can be made to {uri} every {unit.lower()}."
-                    return over_limit(words, {"Retry-After": str(max(1, int(level - capacity)))})
+                    return words, max(1, int(level - capacity))
                 self._levels[(user_id, rule)] = (level, now)
         return None
 
     def shown(self, user_id: str) -> list[dict[str, Any]]:
-        """The "rate" part of GET /limits."""
+        """The "rate" part of GET /limits of v1.1."""
         now = self.cloud.clock()
         groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for rule in RULES:
@@ -64,3 +69,20 @@ class Limits:
             entry = {"next-available": zulu(now), "unit": unit, "verb": verb, "remaining": int(left), "value": value}
             groups.setdefault((uri, pattern), []).append(entry)
         return [{"regex": pattern, "limit": limit, "uri": uri} for (uri, pattern), limit in groups.items()]
+
+    def shown_flat(self, user_id: str) -> list[dict[str, Any]]:
+        """The "rate" part of GET /limits of v1.0."""
+        at = int(self.cloud.clock().timestamp())
+        return [
+            {
+                "verb": limit["verb"],
+                "URI": group["uri"],
+                "regex": group["regex"],
+                "value": limit["value"],
+                "remaining": limit["remaining"],
+                "unit": limit["unit"],
+                "resetTime": at,
+            }
+            for group in self.shown(user_id)
+            for limit in group["limit"]
+        ]

@@ -20,13 +20,14 @@ from console.demo.cloud import (
     PROJECT,
     USERNAME,
     Cloud,
-    Flavor,
-    Image,
 )
 from console.demo.compute import Compute
+from console.demo.diablo import Diablo
 from console.demo.instance import Instance, Nic
 from console.demo.keystone import Identity
+from console.demo.keystone_diablo import DiabloIdentity
 from console.demo.mishaps import Kind, Mishap, Mishaps
+from console.demo.offers import Flavor, Image, Network
 from console.demo.wire import Listener
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Instance",
     "Kind",
     "Mishap",
+    "Network",
     "Nic",
     "Site",
     "serve",
@@ -59,10 +61,16 @@ class Site:
     """(method, path and query) of every request, oldest first."""
 
     def __post_init__(self) -> None:
-        identity, compute = Identity(self.cloud), Compute(self.cloud)
+        identity: Identity | DiabloIdentity
+        compute: Compute | Diablo
+        if self.cloud.generation == "diablo":
+            identity, compute = DiabloIdentity(self.cloud), Diablo(self.cloud)
+        else:
+            identity, compute = Identity(self.cloud), Compute(self.cloud)
         self._identity = Listener(self.port, identity, self.faults, self.requests)
         try:
-            self._compute = Listener(self.compute_port, compute, self.faults, self.requests)
+            telling = compute.tell if isinstance(compute, Diablo) else None
+            self._compute = Listener(self.compute_port, compute, self.faults, self.requests, telling)
         except OSError:
             self._identity.server_close()
             raise
@@ -79,7 +87,7 @@ class Site:
     @property
     def auth_url(self) -> str:
         """The versioned identity URL: what an `OS_AUTH_URL` holds."""
-        return f"{self.url}/v2.0" if self.cloud.generation == "essex" else f"{self.url}/v3"
+        return f"{self.url}/v3" if self.cloud.generation == "modern" else f"{self.url}/v2.0"
 
     def start(self) -> None:
         """Serves both ports until `stop`."""

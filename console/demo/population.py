@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count, islice
 
-from console.demo.cloud import Cloud, Flavor, Image
+from console.demo.cloud import Cloud
 from console.demo.instance import Instance, Nic
+from console.demo.offers import Flavor, Image, Network
 
 FLAVORS = (
     ("m1.tiny", 1, 512, 1, 0),
@@ -50,16 +51,22 @@ NO_HOST = (
 
 
 def stock(cloud: Cloud) -> None:
-    """Sizes, images and a key pair: what every account of a simulated cloud has."""
+    """Sizes, images, networks and a key pair: what every account of a simulated cloud has."""
     for number, (name, vcpus, ram, disk, ephemeral) in enumerate(FLAVORS, start=1):
-        flavor_id = str(number) if cloud.generation == "essex" else cloud.new_id()
+        flavor_id = cloud.new_id() if cloud.generation == "modern" else str(number)
         cloud.flavors[flavor_id] = Flavor(flavor_id, name, vcpus, ram, disk, ephemeral)
-    for name in IMAGES:
-        image_id = cloud.new_id()
+    for number, name in enumerate(IMAGES, start=1):
+        image_id = str(number) if cloud.generation == "diablo" else cloud.new_id()
         cloud.images[image_id] = Image(image_id, name, size=cloud.random.randrange(200, 4000) * 2**20)
     cloud.keypairs["ops"] = (
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFUb1m0xkP1Wv2Wb4Nn5mZ1oWw3nqk1nqkqk1nqkqk1n ops@example.com"
     )
+    if cloud.generation != "diablo":  # it shows nobody its networks (CLOUDS.md 0)
+        for name, third in NETS.items():
+            network_id = cloud.new_id()
+            cloud.networks[network_id] = Network(network_id, name, f"10.20.{third}.0/24")
+        private = cloud.new_id()
+        cloud.networks[private] = Network(private, "private")
 
 
 def addresses(cloud: Cloud, networks: str, number: int) -> dict[str, tuple[Nic, ...]]:

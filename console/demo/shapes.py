@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.demo.cloud import Cloud, Flavor, Image
+from console.demo.cloud import Cloud
 from console.demo.instance import WITH_FAULT, WITH_PROGRESS, Instance, Nic
-from console.demo.keystone import fixed_id, zulu
+from console.demo.keystone import zulu
+from console.demo.offers import Flavor, Image
 from console.demo.wire import Request
 
 
@@ -172,39 +173,19 @@ class Style:
             "name": image.name,
             "minRam": image.min_ram,
             "minDisk": image.min_disk,
-            "metadata": {"architecture": "x86_64"},
-            "created": "2026-01-05T01:02:03Z",
-            "updated": "2026-01-05T01:02:03Z",
-            "status": "ACTIVE",
-            "progress": 100,
+            "metadata": {"architecture": "x86_64", **self._properties(image), **image.metadata},
+            "created": image.created,
+            "updated": image.created,
+            "status": image.status,
+            "progress": 100 if image.status == "ACTIVE" else 25,
             "links": [*self.links("images", image.id), alternate],
         }
+        if image.server:
+            shown["server"] = {"id": image.server, "links": self.links("servers", image.server)}
         return shown if self.essex else shown | {"OS-EXT-IMG-SIZE:size": image.size}
 
-
-def glance_image(image: Image, owner: str) -> dict[str, Any]:
-    """An image in Glance's GET /v2/images; fields after its public API reference, not after a capture."""
-    return {
-        "id": image.id,
-        "name": image.name,
-        "status": "active",
-        "visibility": "public",
-        "protected": False,
-        "container_format": "bare",
-        "disk_format": "qcow2",
-        "size": image.size,
-        "virtual_size": None,
-        "min_disk": image.min_disk,
-        "min_ram": image.min_ram,
-        "owner": owner,
-        "checksum": fixed_id(image.id),
-        "os_hash_algo": None,
-        "os_hash_value": None,
-        "os_hidden": False,
-        "created_at": "2026-01-05T01:02:03Z",
-        "updated_at": "2026-01-05T01:02:03Z",
-        "tags": [],
-        "self": f"/v2/images/{image.id}",
-        "file": f"/v2/images/{image.id}/file",
-        "schema": "/v2/schemas/image",
-    }
+    def _properties(self, image: Image) -> dict[str, str]:
+        """What Nova writes into a snapshot."""
+        if not image.server:
+            return {}
+        return {"instance_uuid": image.server, "image_type": "snapshot", "base_image_ref": image.base}

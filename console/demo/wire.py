@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -76,6 +75,7 @@ def over_limit(details: str, headers: Mapping[str, str]) -> Reply:
 
 
 App = Callable[[Request], Reply]
+
 Telling = Callable[[Mishap, Request], Reply | None]
 """How a cloud of its own kind words a mishap; None for the common way."""
 
@@ -105,6 +105,10 @@ class Listener(ThreadingHTTPServer):
     def url(self) -> str:
         """http://127.0.0.1:PORT, without a slash at the end."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def target(self, request: Request, path: str) -> str:
+        """What stands in `seen` and what a mishap's `path` is looked for in: the path and query."""
+        return path
 
     def start(self) -> None:
         """Serves until `stop`."""
@@ -160,8 +164,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._read()
         if request is None:
             return
-        self.server.seen.append((request.method, self.path))
-        mishap = self.server.mishaps.befall(request.method, self.path)
+        target = self.server.target(request, self.path)
+        self.server.seen.append((request.method, target))
+        mishap = self.server.mishaps.befall(request.method, target)
         if mishap is None:
             self._send(self.server.app(request))
         else:
@@ -188,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, *, cut: bool = False, drip: float | None = None) -> None:
         body = b"" if self.command == "HEAD" else reply.body
-        self.send_response(reply.status, HTTPStatus(reply.status).phrase)
+        self.send_response(reply.status)  # with no phrase for a status that HTTP does not know, such as 432
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.status != 204:
@@ -244,14 +249,17 @@ class _Headers(dict[str, str]):
 
 
 def _without_token(request: Request) -> Request:
-    headers = _Headers((key, value) for key, value in request.headers.items() if key != "x-auth-token")
+    known = {"x-auth-token": "none", "x-auth-key": "none"}
+    headers = _Headers((key, known.get(key, value)) for key, value in request.headers.items())
     nobody = {"auth": {"token": {"id": "none"}, "identity": {"methods": ["token"], "token": {"id": "none"}}}}
     body = json.dumps(nobody).encode() if request.path.endswith("/tokens") else request.body
     return Request(request.method, request.path, request.query, headers, body, request.base)
 
 
 def _elsewhere(reply: Reply, location: str) -> Reply:
-    """The reply with every compute URL of its catalog replaced."""
+    """The reply with every compute URL of its catalog, or of a legacy sign-in, replaced."""
+    if "X-Server-Management-Url" in reply.headers:
+        return Reply(reply.status, reply.body, {**reply.headers, "X-Server-Management-Url": location})
     value = json.loads(reply.body)
     services = value.get("token", {}).get("catalog") or value.get("access", {}).get("serviceCatalog") or []
     for service in services:
@@ -280,6 +288,8 @@ def _wrong(mishap: Mishap) -> Reply:
             return Reply(200, b'{"servers": [{"id": \xff\xfe nonsense', {"Content-Type": "application/json"})
         case Kind.WRONG_SHAPE:
             return as_json(200, {"servers": "none", "access": 7, "token": [], "server": []})
+        case Kind.EMPTY:
+            return as_json(200, {"servers": []})
         case Kind.HTML:
             return as_html(200, "<!doctype html><title>Sign in</title><form>Hotel Wi-Fi: accept the terms</form>")
         case Kind.REDIRECT:

@@ -34,7 +34,12 @@ class Exchange:
 
 def exchanges(name: str) -> dict[str, Exchange]:
     """Title → exchange, in the order of the file."""
-    found: dict[str, Exchange] = {}
+    return {one.title: one for one in exchange_list(name)}
+
+
+def exchange_list(name: str) -> list[Exchange]:
+    """All exchanges in the order of the file; in diablo.txt two may have the same title."""
+    found: list[Exchange] = []
     for block in re.split(r"^### ", shared("captures", name).read_text(), flags=re.M)[1:]:
         lines = block.split("\n")
         method, url = lines[1].split(" ", 1)
@@ -45,15 +50,17 @@ def exchanges(name: str) -> dict[str, Exchange]:
         version = next((line[5:] for line in lines if line.startswith("> mv ")), "None")
         status = next(place for place, line in enumerate(lines) if re.match(r"< \d{3} ", line))
         text = "\n".join(line for line in lines[status + 2 :] if not line.startswith("   state->"))
-        found[lines[0]] = Exchange(
-            title=lines[0],
-            method=method,
-            url=url,
-            body=body,
-            microversion=None if version == "None" else version,
-            status=int(lines[status].split()[1]),
-            headers={key.lower(): value for key, value in ast.literal_eval(lines[status + 1][2:]).items()},
-            text=text.strip(),
+        found.append(
+            Exchange(
+                title=lines[0],
+                method=method,
+                url=url,
+                body=body,
+                microversion=None if version == "None" else version,
+                status=int(lines[status].split()[1]),
+                headers={key.lower(): value for key, value in ast.literal_eval(lines[status + 1][2:]).items()},
+                text=text.strip(),
+            )
         )
     return found
 

@@ -262,6 +262,9 @@ def test_a_created_server_builds_and_then_has_an_address() -> None:
             assert built["status"] == "ACTIVE"
             assert built["addresses"]
             assert caller.delete(where, timeout=10).status_code == 204
+            going = caller.get(where, timeout=10).json()["server"]
+            assert (going["status"], going["OS-EXT-STS:task_state"]) == ("ACTIVE", "deleting")
+            clock.now += timedelta(seconds=5)
             assert caller.get(where, timeout=10).status_code == 404
 
 
