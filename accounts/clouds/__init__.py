@@ -11,7 +11,7 @@ from console.lib.faults import Unexpected
 from console.lib.outbound import Transport
 
 # Dotted paths, so that a process pays only for the client libraries it uses.
-_DRIVERS: Final = {"openstack": "accounts.clouds.openstack:OpenStack"}
+_DRIVERS: Final = {"openstack": "accounts.clouds.openstack_acting:OpenStack"}
 
 
 def open(

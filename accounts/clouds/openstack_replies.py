@@ -45,6 +45,8 @@ def fault(response: requests.Response, of: str, secrets: Iterable[str] = ()) -> 
     said = f": {own}" if own else "."
     if status == 401:
         return BadCredentials(f"{of} did not accept the credentials{said}")
+    if status == 413 and response.headers.get("Retry-After", "").strip() == "0":
+        return Refused(f"{of} refused ({status}){said}")  # Essex says so of a quota that is used up: waiting is no help
     if status in (413, 429, 503) or (status == 403 and b"overLimit" in response.content):
         return SlowDown(f"{of} asks for fewer calls ({status}){said}", _retry_after(response))
     if status in (502, 504):

@@ -98,7 +98,7 @@ def facts(
             memory_mb=size.memory_mb,
             disk_gb=size.disk_gb,
             key_name=row.get("key_name") or "",
-            created_at=_when(row.get("created")),
+            created_at=moment(row.get("created")),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Unexpected("The cloud listed a server of a shape that its protocol does not have.") from error
@@ -149,7 +149,8 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _when(text: object) -> datetime | None:
+def moment(text: object) -> datetime | None:
+    """A time as any release writes it; aware. None when it is none."""
     if not isinstance(text, str):
         return None
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clouds.openstack_account import TENANT, said, v3_token
+from tests.clouds.openstack_account import TENANT, said, v3_token, with_services
 from tests.clouds.replay import Replay, recorded, replaying
 
 
@@ -32,3 +32,10 @@ def modern(replay: Replay) -> Replay:
     flavor = {"id": "a8b39f98-8e87-47b4-8077-720e9b0d9ac1", "name": "m1.tiny", "vcpus": 1, "ram": 64, "disk": 1}
     replay.say("GET", "/v2.1/flavors/detail?limit=1000", said(200, {"flavors": [flavor]}))
     return replay
+
+
+@pytest.fixture
+def nova(modern: Replay) -> Replay:
+    """A modern cloud with Glance and Neutron in its catalog, as most have."""
+    with_services(modern, image="/image", network="/network")
+    return modern

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from accounts import clouds
 from accounts.clouds import Driver, ServerFacts
+from accounts.clouds.acting import ActingDriver
 from console.lib.outbound import Transport
 from tests.clouds.replay import Replay, Reply
 
@@ -15,6 +16,8 @@ ESSEX = f"/v1.1/{TENANT}/servers"
 MODERN = "/v2.1/servers"
 PASSWORD = {"username": "demo", "password": "s3cret-word", "project": "demo"}
 APPLICATION = {"application_credential_id": "abc", "application_credential_secret": "s3cret-word"}
+ONE = "2e517b10-2326-4409-b2e8-8c141887509f"  # the server of essex.txt
+TASK_STATE = "OS-EXT-STS:task_state"
 EMPTY = Reply(200, b'{"servers": []}')
 
 
@@ -69,3 +72,26 @@ def pages(replay: Replay, *counts: int, base: str = MODERN) -> None:
         number += count
         if block:
             marker = f"&marker={block[-1]['id']}"
+
+
+def acting(replay: Replay, **kwargs: Any) -> ActingDriver:
+    return cast(ActingDriver, opened(replay, **kwargs))
+
+
+def server(status: str, task_state: str | None = None, **more: Any) -> Reply:
+    return said(200, {"server": {"id": "s", "status": status, TASK_STATE: task_state, **more}})
+
+
+def offers(replay: Replay, newest: str) -> None:
+    """The version document of a Nova whose newest microversion that is."""
+    version = {"id": "v2.1", "version": newest, "min_version": "2.1" if newest else ""}
+    replay.say("GET", "/v2.1/", said(200, {"version": version}))
+
+
+def with_services(replay: Replay, **urls: str) -> None:
+    """The modern sign-in, with more services in its catalog."""
+    token = json.loads(v3_token(("RegionOne", "http://127.0.0.1:38774/v2.1")).body)
+    for kind, url in urls.items():
+        endpoint = {"interface": "public", "region": "RegionOne", "url": f"http://127.0.0.1:1{url}"}
+        token["token"]["catalog"].append({"type": kind, "endpoints": [endpoint]})
+    replay.replies["POST", "/v3/auth/tokens", "", ""] = [said(201, token, X_Subject_Token="token-1")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.shared import shared
 
+_KEPT = ("Content-Type", "Retry-After", "Location", "X-Openstack-Request-Id", "X-Compute-Request-Id")
 Key = tuple[str, str, str, str]
 
 
@@ -34,7 +36,7 @@ def recorded(name: str) -> dict[str, tuple[str, str, Reply]]:
         headers = ast.literal_eval(lines[status + 1][2:])
         body = "\n".join(lines[status + 2 :]).strip()
         body = body.partition("\n   state->")[0]  # what the recorder looked at afterwards
-        kept = {key: value for key, value in headers.items() if key in ("Content-Type", "Retry-After")}
+        kept = {key: value for key, value in headers.items() if key in _KEPT}
         blocks.setdefault(lines[0].strip(), (method, url, Reply(int(lines[status].split()[1]), body.encode(), kept)))
     return blocks
 
@@ -53,6 +55,8 @@ class Replay:
         self.replies: dict[Key, list[Reply]] = {}
         self.asked: list[Key] = []
         self.headers: list[dict[str, str]] = []
+        self.bodies: list[Any] = []
+        self.queries: list[str] = []
         self.url = ""
 
     def say(self, method: str, url: str, *replies: Reply) -> None:
@@ -83,8 +87,10 @@ def replaying() -> Iterator[Replay]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             replay.headers.append(dict(self.headers.items()))
+            replay.bodies.append(json.loads(body) if body else None)
+            replay.queries.append(urlsplit(self.path).query)
             reply = replay.answer(self.command, self.path)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
@@ -93,7 +99,7 @@ def replaying() -> Iterator[Replay]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = _serve
+        do_GET = do_POST = do_PUT = do_DELETE = _serve
 
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""

@@ -32,7 +32,8 @@ def test_keystone_v2_is_found_from_the_root_the_url_or_the_registration(
 ) -> None:
     essex.say("GET", f"{ESSEX}/detail?limit=1", EMPTY)
     assert opened(essex, path, version=version).check().version == "Keystone v2.0, Nova v1.1"
-    assert [called for _, called, _, _ in essex.asked] == [*asked, f"{ESSEX}/detail"]
+    # The last one tells Essex from Diablo, which serves v1.1 too.
+    assert [called for _, called, _, _ in essex.asked] == [*asked, f"{ESSEX}/detail", ""]
 
 
 @pytest.mark.parametrize("path", ["", "/v3", "/v3/"])
