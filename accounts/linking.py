@@ -151,7 +151,10 @@ def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
     with _still_pending(account, version, lease) as held:
         held.promote_pending()
         held.version_found = checked.version[:60]
-        held.save(update_fields=["sealed", "credentials_version", "pending_sealed", "pending_version", "version_found"])
+        held.generation = checked.generation[:20]
+        held.save(update_fields=[
+            "sealed", "credentials_version", "pending_sealed", "pending_version", "version_found", "generation",
+        ])  # fmt: skip
         CloudAccount.objects.filter(pk=held.pk).update(verified_at=Now())
         CloudEndpoint.objects.filter(pk=held.endpoint_id).update(version_found=checked.version[:60])
         held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(

@@ -51,6 +51,7 @@ class CloudAccount(models.Model):
     status_reason = models.TextField(blank=True)
     status_at = models.DateTimeField(null=True, editable=False)
     version_found = models.CharField(max_length=60, blank=True, editable=False)
+    generation = models.CharField(max_length=20, blank=True, editable=False)  # key of its driver's capability table
     verified_at = models.DateTimeField(null=True, editable=False)
     last_sync_at = models.DateTimeField(null=True, editable=False)  # of the last complete listing
     next_sync_at = models.DateTimeField(db_default=Now(), editable=False)

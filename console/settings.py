@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "servers.apps.ServersConfig",
     "servers.agents.apps.AgentsConfig",
     "servers.installs.apps.InstallsConfig",
+    "servers.actions.apps.ActionsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -16,10 +16,12 @@ urlpatterns = [
     path("", include("servers.web.urls")),  # /servers/ /activity/
     path("accounts/", include("accounts.web.urls")),
     path("installs/", include("servers.installs.web.urls")),
+    path("actions/", include("servers.actions.web.urls")),
     path("auth/", include("allauth.urls")),
     path("api/provider/v1/", include("providers.api.urls")),
     path("api/provider/v1/", include("accounts.api.urls")),
     path("api/provider/v1/", include("servers.api.urls")),
+    path("api/v1/", include("servers.api.customer.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(url_name="schema"), name="docs"),
     path("agent/v1/", include("servers.agents.api.urls")),

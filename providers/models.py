@@ -64,6 +64,30 @@ class ProviderKey(models.Model):
         return f"mst_{'test' if self.sandbox else 'live'}_{self.prefix}_…"
 
 
+class ApiToken(models.Model):
+    """A customer's key to the customer API, issued by one of its people: `mct_<prefix>_<secret>`. Only a SHA-256 of
+    the whole is kept. It opens what that person may see of that customer, for as long as they belong to it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    customer = models.ForeignKey("Customer", models.CASCADE, related_name="api_tokens")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=40), default=list)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"mct_{self.prefix}_…"
+
+
 class CloudEndpoint(models.Model):
     """A cloud API of a provider, registered by staff. Customers' credentials go to this address only."""
 

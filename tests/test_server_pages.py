@@ -61,7 +61,7 @@ def test_what_cannot_be_done_is_there_with_its_reason(people: People) -> None:
     assert 'data-tip="Its agent reports already.' in browser.get(f"/servers/{managed.pk}/").content.decode()
     content = browser.get(f"/servers/{stopped.pk}/").content.decode()
     assert 'data-tip="The server is stopped. Start the server, then try again."' in content
-    assert 'data-tip="There is no agent on it."' in content
+    assert 'class="reason">There is no agent on it.</span>' in content
 
 
 def test_a_server_that_its_cloud_no_longer_lists_says_since_when(people: People) -> None:

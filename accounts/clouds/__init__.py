@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Final
 
 from accounts.clouds.base import Address, Checked, Driver, ServerFacts, State
+from accounts.clouds.operations import Capabilities
 from console.lib.faults import Unexpected
 from console.lib.outbound import Transport
 
@@ -37,4 +38,12 @@ def open(
     return driver
 
 
-__all__ = ["Address", "Checked", "Driver", "ServerFacts", "State", "open"]
+def capabilities(platform: str, generation: str) -> Capabilities | None:
+    """What a cloud of this generation (Checked.generation) can do; None while that is not known. Makes no call."""
+    if platform not in _DRIVERS or not generation:
+        return None
+    tables: Mapping[str, Capabilities] = import_module(f"accounts.clouds.{platform}_capabilities").CAPABILITIES
+    return tables.get(generation)
+
+
+__all__ = ["Address", "Checked", "Driver", "ServerFacts", "State", "capabilities", "open"]

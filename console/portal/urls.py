@@ -2,11 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from console.portal import components, mailbox, me, welcome
+from console.portal import components, mailbox, me, tokens, welcome
 
 app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("me/", me.page, name="me"),
+    path("me/tokens/", tokens.page, name="tokens"),
+    path("me/tokens/<uuid:pk>/revoke", tokens.revoke, name="revoke-token"),
     path("welcome/<str:token>/", welcome.welcome, name="welcome"),
     path("welcome/<str:token>/again/", welcome.welcome_again, name="welcome-again"),
     path("in/<str:token>/", welcome.enter, name="enter"),

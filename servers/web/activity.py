@@ -16,6 +16,7 @@ from console.lib.jobs.rows import ACTIVE
 from console.lib.pages import signed_in
 from console.models import AuditEntry
 from providers.scope import DOOR
+from servers.actions.models import ActionBatch
 from servers.installs.models import InstallBatch
 from servers.web import moments
 
@@ -36,7 +37,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "moments": moments.in_order(told),
         "older": f"{reverse('servers:activity')}?before={entries[-1].pk}" if more else "",
         "newer": reverse("servers:activity") if before else "",
-        "batches": [] if before else _under_way(seen),
+        "batches": [] if before else [*_under_way(seen), *_acting(seen)],
         "first": not before,
     }
     return render(request, "activity/page.html", context)
@@ -85,7 +86,24 @@ def _under_way(seen: Visit) -> list[dict[str, Any]]:
         waits=Count("installs", filter=Q(installs__state="waiting", installs__stage="verify_host")),
     )
     return [
-        {"batch": batch, "total": batch.total, "live": batch.live, "done": batch.done, "waits": batch.waits,
+        {"batch": batch, "href": reverse("installs:batch", args=[batch.pk]), "what": "Install on",
+         "total": batch.total, "live": batch.live, "done": batch.done, "waits": batch.waits,
+         "failed": batch.total - batch.live - batch.done}
+        for batch in counted.order_by("-created_at")[:20]
+    ]  # fmt: skip
+
+
+def _acting(seen: Visit) -> list[dict[str, Any]]:
+    """Actions that have not ended, newest first, with how far they are."""
+    batches = ActionBatch.objects.of([customer.pk for customer in seen.customers]).filter(ended_at=None)
+    counted = batches.select_related("by").annotate(
+        total=Count("actions"),
+        live=Count("actions", filter=Q(actions__state__in=ACTIVE)),
+        done=Count("actions", filter=Q(actions__state="done")),
+    )
+    return [
+        {"batch": batch, "href": reverse("actions:batch", args=[batch.pk]), "what": batch.does.label,
+         "total": batch.total, "live": batch.live, "done": batch.done, "waits": 0,
          "failed": batch.total - batch.live - batch.done}
         for batch in counted.order_by("-created_at")[:20]
     ]  # fmt: skip

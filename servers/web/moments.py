@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accounts.models import SyncRun
 from console.models import AuditEntry
+from servers.actions.kinds import KINDS, Kind
 from servers.installs.models import Install
 
 # verb → tone of the mark, what was done. The name of the target follows; a verb that is not here is shown as it is.
@@ -42,6 +43,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "invitation.declined": ("stopped", "Declined an invitation:"),
     "person.password_set": ("stopped", "Set a password:"),
     "person.signed_in": ("stopped", "Signed in:"),
+    "token.issued": ("stopped", "Issued an API token:"),
+    "token.revoked": ("stopped", "Revoked an API token:"),
 }
 NAMELESS = ("install.started", "install.canceled", "install.host_keys_confirmed")
 
@@ -61,6 +64,8 @@ class Moment:
 
 
 def of_audit(entry: AuditEntry) -> Moment:
+    if entry.verb.startswith("action.") and entry.detail.get("kind") in KINDS:
+        return _of_action(entry, KINDS[entry.detail["kind"]])
     tone, what = VERBS.get(entry.verb, ("stopped", entry.verb.replace("_", " ").replace(".", ": ").capitalize()))
     by = entry.actor_name or entry.get_actor_kind_display()
     if entry.on_behalf_of:
@@ -69,9 +74,25 @@ def of_audit(entry: AuditEntry) -> Moment:
     return Moment(entry.at, tone, what, name, _place(entry), _detail(entry.detail), by)
 
 
+def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
+    """An action that was asked for, or how it ended on one server."""
+    by = entry.actor_name or entry.get_actor_kind_display()
+    if entry.verb == "action.started":
+        return Moment(entry.at, "changing", f"Asked for: {kind.label.lower()}", "", _place(entry),
+                      _detail(entry.detail), by)  # fmt: skip
+    done = entry.verb == "action.done"
+    what = kind.past if done else f"{kind.label} did not go through on"
+    batch = str(entry.detail.get("batch", ""))
+    href = reverse("actions:batch", args=[batch]) if batch else ""
+    words = str(entry.detail.get("outcome", ""))
+    words = "" if words == f"{kind.past}." else words
+    return Moment(entry.at, "running" if done else "failed", what, entry.target_name, href, words, by)
+
+
 def _place(entry: AuditEntry) -> str:
     """The page of what an entry names; a page that is gone answers 404, as for anybody else."""
-    pages = {"server": "servers:server", "cloudaccount": "accounts:account", "installbatch": "installs:batch"}
+    pages = {"server": "servers:server", "cloudaccount": "accounts:account", "installbatch": "installs:batch",
+             "actionbatch": "actions:batch"}
     if entry.target_kind not in pages or entry.verb == "account.removed":
         return ""
     return reverse(pages[entry.target_kind], args=[entry.target_id])

@@ -20,6 +20,7 @@ from servers.facets import Counts, count
 from servers.finding import Page, Reach
 from servers.presence import word
 from servers.query import Query, QueryError, parse
+from servers.web import buttons
 from servers.web.facets import facets
 from servers.web.links import Asked
 from servers.web.rows import rows
@@ -67,8 +68,10 @@ def page(request: HttpRequest) -> HttpResponse:
         "empty": "" if found.rows or wrong else _empty(seen, reach, asked, query),
         "clear": asked.asking(""),
         "bulk_actions": [
-            {"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")}
+            {"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")},
+            *buttons.in_bulk(("start", "stop", "reboot"), "href"),
         ],
+        "bulk_more": buttons.in_bulk(("reset", "suspend", "resume", "resize", "snapshot", "", "delete")),
         "install_rest": _install_rest(asked, query, counts),
     }
     return render(request, "servers/list.html", context)

@@ -22,7 +22,7 @@ from servers.agents.models import Agent
 from servers.installs import install
 from servers.models import Server
 from servers.presence import Presence, word
-from servers.web import moments
+from servers.web import buttons, moments
 from servers.web.moments import Moment
 from servers.web.overview import reach_of
 from servers.web.rows import Row, rows
@@ -55,14 +55,19 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "disks": _disks(row.agent),
         "memory_figures": _memory(row.agent),
         "install_href": f"{reverse('installs:new')}?ids={pk}",
-        "remove_href": reverse("servers:remove-agent", args=[pk]),
         "latest": latest,
         "failed": latest if latest and latest.state == "failed" and row.presence == Presence.MISSING else None,
         "no_install": cannot_install(server),
-        "no_removal": "" if row.agent else "There is no agent on it.",
+        **buttons.of_server(server, _removal(row)),
         "moments": _history(server),
     }
     return render(request, "servers/server.html", context)
+
+
+def _removal(row: Row) -> dict[str, Any]:
+    reason = "" if row.agent else "There is no agent on it."
+    href = reverse("servers:remove-agent", args=[row.server.pk])
+    return {"label": "Remove agent", "icon": "unlink", "href": href, "reason": reason}
 
 
 def cannot_install(server: Server) -> str:

@@ -1,20 +1,16 @@
-"""Who is meant: the ticked servers, or all that match a query; resolved once, shown, and frozen."""
+"""Who can be installed on, of those who are meant: shown, and frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
-from django.http import Http404, QueryDict
+from django.http import QueryDict
 
 from accounts.visit import Visit
-from servers import finding
 from servers.installs import install
 from servers.models import Server
-from servers.query import parse
-from servers.querysets import ServerQuerySet
-from servers.web.overview import reach_of
+from servers.web import picking
 
 REFUSED = "This workspace is suspended: nothing can be installed."
 
@@ -35,33 +31,12 @@ class Chosen:
 
 def asked_for(given: QueryDict, seen: Visit) -> Chosen:
     """By `ids`, or by `q` (with `account`) when `all_matching=1` or no ids are given. Raises QueryError."""
-    ids = given.getlist("ids")
-    if given.get("all_matching") != "1" and (ids or "q" not in given):
-        return by_ids(",".join(ids), seen)
-    reach = reach_of(seen, given.get("account", ""))
-    condition = finding.where(parse(given.get("q", "")), reach.accounts)
-    return _sorted_out(list(_complete(reach.servers().filter(condition))[: install.MOST + 1]))
+    return _sorted_out(*picking.picked(given, seen, install.MOST))
 
 
 def by_ids(text: str, seen: Visit) -> Chosen:
     """Servers of a list of ids. None within reach is a 404, as if they did not exist."""
-    wanted = {pk for pk in map(_uuid, text.split(",")) if pk}
-    if not wanted:
-        return Chosen([], [])
-    if len(wanted) > install.MOST:
-        wanted = set(sorted(wanted)[: install.MOST + 1])
-    found = list(_complete(reach_of(seen).servers().filter(pk__in=wanted)))
-    if not found:
-        raise Http404("No such servers.")
-    return _sorted_out(found, gone=len(wanted) - len(found))
-
-
-def _complete(servers: ServerQuerySet) -> ServerQuerySet:
-    return (
-        servers.select_related("customer", "account")
-        .defer("account__sealed", "account__pending_sealed")
-        .order_by("name", "pk")
-    )
+    return _sorted_out(*picking.by_ids(text, seen, install.MOST))
 
 
 def _sorted_out(servers: list[Server], gone: int = 0) -> Chosen:
@@ -72,10 +47,3 @@ def _sorted_out(servers: list[Server], gone: int = 0) -> Chosen:
         [(server, said[server.pk]) for server in servers if server.pk in said],
         gone,
     )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None

@@ -1,0 +1,69 @@
+"""What can be done to which server at the moment, and the sentence why not: pages, API and deed all ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from accounts import clouds
+from accounts.clouds import State
+from accounts.models import CloudAccount
+from providers.models import Customer
+from servers.actions.kinds import KINDS, Kind
+from servers.actions.models import Action
+from servers.models import Server
+
+MISSING = "Its cloud no longer lists this server."
+SUSPENDED = "This workspace is suspended: nothing can be changed."
+RESIZED = "It was resized, and waits for that to be confirmed or reverted first."
+CHANGING = "The server is changing at the moment. Wait until that has ended."
+
+
+def refusals(servers: Collection[Server], kind: Kind) -> dict[Any, str]:
+    """Where this cannot be done at the moment: server id → why. Servers come with account, endpoint and customer."""
+    busy = under_way(servers)
+    said = {server.pk: refusal(server, kind, busy.get(server.pk)) for server in servers}
+    return {pk: words for pk, words in said.items() if words}
+
+
+def under_way(servers: Collection[Server]) -> dict[Any, Action]:
+    """The action that holds each of these servers, where there is one."""
+    active = Action.objects.active().filter(server__in=[server.pk for server in servers])
+    return {action.server_id: action for action in active.select_related("batch__by")}
+
+
+def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
+    """Why this cannot be done to this server at the moment; "" when it can be asked of its cloud."""
+    if server.customer.status != Customer.Status.ACTIVE:
+        return SUSPENDED
+    account: CloudAccount = server.account
+    if account.removed_at is not None:
+        return "Its account was removed."
+    if not account.credentials_version:
+        return "Its account has no credentials that work. Ask your provider to connect it again."
+    if not account.endpoint.enabled:
+        return "Its cloud is switched off in this console. Ask your provider."
+    if server.missing_since is not None:
+        return MISSING
+    if busy is not None:
+        return _busy(busy)
+    table = clouds.capabilities(account.endpoint.platform, account.generation)
+    if table is None:
+        return ""  # nobody signed in yet to see what it can do: the driver will say
+    able = table[kind.operation]
+    state = State(server.state)
+    words = able.refusal(state)
+    if words and able.allowed and state == State.CHANGING:
+        return RESIZED if server.raw_state.upper() == "VERIFY_RESIZE" else CHANGING
+    return words
+
+
+def _busy(action: Action) -> str:
+    by = f", asked for by {action.batch.by}" if action.batch.by else ""
+    return f"Another action is under way on this server: {action.does.label.lower()}{by}. Wait until it has ended."
+
+
+def offered(server: Server) -> list[tuple[Kind, str]]:
+    """Every kind with why it cannot be done to this server ("" when it can)."""
+    busy = under_way([server]).get(server.pk)
+    return [(kind, refusal(server, kind, busy)) for kind in KINDS.values()]

@@ -1,0 +1,92 @@
+"""What can be done to a server, in words, and what each deed needs to know. Plain values: no rows, no Django."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from accounts.clouds import State
+from accounts.clouds.acting import ActingDriver
+from accounts.clouds.operations import Operation, Size, Task
+
+Call = Callable[[ActingDriver, str, dict[str, Any]], Task]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`goal`: the state that shows that it was done. `repeatable`: asked for twice, it leaves what once leaves.
+
+    `needs` are the parameters that must be given; `single`: they make sense for one server only.
+    """
+
+    operation: Operation
+    label: str  # of a button: "Stop"
+    doing: str  # while it goes on: "Stopping"
+    past: str  # of a time line: "Stopped"
+    icon: str
+    sentence: str  # of the confirm page: what will happen
+    call: Call
+    goal: State | None = None
+    repeatable: bool = False
+    needs: tuple[str, ...] = ()
+    single: bool = False
+    danger: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.operation.value
+
+
+def _size(params: dict[str, Any]) -> Size:
+    given = {key: params.get(key) for key in ("cpus", "memory_mb", "disk_gb")}
+    wanted = str(params.get("size") or "")
+    return Size(wanted, str(params.get("size_name") or wanted), **given)
+
+
+_ALL: Final = (
+    Kind(Operation.START, "Start", "Starting", "Started", "player-play", "They are switched on.",
+         lambda d, i, p: d.start(i), State.RUNNING, repeatable=True),
+    Kind(Operation.STOP, "Stop", "Stopping", "Stopped", "player-stop",
+         "They are shut down, and keep their disks and addresses. Most hosts go on charging for them.",
+         lambda d, i, p: d.stop(i), State.STOPPED, repeatable=True),
+    Kind(Operation.REBOOT, "Reboot", "Rebooting", "Rebooted", "refresh",
+         "Their systems are asked to start anew; what runs on them is ended in order.",
+         lambda d, i, p: d.reboot(i)),
+    Kind(Operation.RESET, "Reset", "Resetting", "Reset", "power",
+         "Their power is cut and comes back, as with the reset button: what was not written to disk is lost.",
+         lambda d, i, p: d.reset(i)),
+    Kind(Operation.SUSPEND, "Suspend", "Suspending", "Suspended", "player-pause",
+         "They are frozen as they are, memory included, and answer nothing until they are resumed.",
+         lambda d, i, p: d.suspend(i), State.SUSPENDED, repeatable=True),
+    Kind(Operation.RESUME, "Resume", "Resuming", "Resumed", "player-skip-forward",
+         "They go on where they were suspended.",
+         lambda d, i, p: d.resume(i), State.RUNNING, repeatable=True),
+    Kind(Operation.RESIZE, "Resize", "Resizing", "Resized", "cpu",
+         "They get another size. Most clouds restart a server for that, and some ask for a confirmation afterwards.",
+         lambda d, i, p: d.resize(i, _size(p))),
+    Kind(Operation.CONFIRM_RESIZE, "Confirm resize", "Confirming the resize of", "Confirmed the resize of", "check",
+         "They keep their new size; there is no way back to the old one then.",
+         lambda d, i, p: d.confirm_resize(i), State.RUNNING),
+    Kind(Operation.REVERT_RESIZE, "Revert resize", "Reverting the resize of", "Reverted the resize of", "arrow-left",
+         "They go back to their old size.",
+         lambda d, i, p: d.revert_resize(i), State.RUNNING),
+    Kind(Operation.RENAME, "Rename", "Renaming", "Renamed", "edit",
+         "The name at the cloud changes; what the system on the server calls itself stays.",
+         lambda d, i, p: d.rename(i, str(p["name"])), repeatable=True, needs=("name",), single=True),
+    Kind(Operation.SNAPSHOT, "Snapshot", "Taking a snapshot of", "Took a snapshot of", "camera",
+         "Their disks are kept as they are now, under this name. Most hosts charge for the space.",
+         lambda d, i, p: d.snapshot(i, str(p["name"])), needs=("name",)),
+    Kind(Operation.REVERT_SNAPSHOT, "Revert to a snapshot", "Reverting", "Reverted", "history",
+         "Its disks go back to what they were then; what was written since is lost.",
+         lambda d, i, p: d.revert_snapshot(i, str(p["snapshot_id"])), needs=("snapshot_id",), single=True, danger=True),
+    Kind(Operation.DELETE_SNAPSHOT, "Delete a snapshot", "Deleting a snapshot of", "Deleted a snapshot of", "trash",
+         "The snapshot is deleted for good; the server stays as it is.",
+         lambda d, i, p: d.delete_snapshot(i, str(p["snapshot_id"])), repeatable=True, needs=("snapshot_id",),
+         single=True, danger=True),
+    Kind(Operation.DELETE, "Delete", "Deleting", "Deleted", "trash",
+         "They are deleted at the cloud, with their disks, for good. Nobody can bring them back.",
+         lambda d, i, p: d.delete(i), repeatable=True, danger=True),
+)  # fmt: skip
+
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}

@@ -1,0 +1,80 @@
+"""What became of a call whose answer nobody heard: its worker was killed, or the line broke.
+
+Repeating it blindly could reboot a server twice or take two snapshots. So the cloud is looked at first, and where even
+that does not tell, the row ends as interrupted and a person decides.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.clouds import State
+from accounts.clouds.acting import ActingDriver
+from accounts.clouds.operations import Operation, Phase, Progress
+from servers.actions.models import Action
+
+SETTLING = timedelta(seconds=20)  # in which a call that was heard has begun to show
+
+
+class Unknown(Exception):
+    """It cannot be told whether it was done. `words` are for a person."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+def found_out(row: Action, driver: ActingDriver, external_id: str) -> Progress | None:
+    """DONE, or RUNNING (look again), or None: it was not done, and asking again does no harm.
+
+    Raises Unknown, and what the driver raises.
+    """
+    if row.called_at is None:
+        return None
+    done = f"{row.does.past}. The worker stopped in the middle; the cloud shows that it was done."
+    operation = row.does.operation
+    if operation in (Operation.SNAPSHOT, Operation.DELETE_SNAPSHOT):
+        return _by_snapshots(row, driver, external_id, done)
+    facts = driver.server(external_id)
+    if facts is None:
+        if operation == Operation.DELETE:
+            return Progress(Phase.DONE, done)
+        raise Unknown("The worker stopped in the middle, and by now the server no longer exists at its cloud.")
+    if operation == Operation.RENAME and facts.name == row.params["name"]:
+        return Progress(Phase.DONE, done)
+    goal = row.does.goal
+    if goal is not None and facts.state == goal:
+        return Progress(Phase.DONE, done)
+    if facts.state == State.CHANGING and facts.raw_state.upper() != "VERIFY_RESIZE":
+        return Progress(Phase.RUNNING, facts.raw_state)
+    if _fresh(row):
+        return Progress(Phase.RUNNING, facts.raw_state)
+    if row.does.repeatable:
+        return None
+    raise Unknown(
+        f"The worker stopped in the middle, and it cannot be told whether {external_id} heard of it. It was not asked "
+        f"again, since that could do it twice. The server is {facts.raw_state or facts.state} now: look, then decide."
+    )
+
+
+def _by_snapshots(row: Action, driver: ActingDriver, external_id: str, done: str) -> Progress | None:
+    there = driver.snapshots(external_id)
+    if row.does.operation == Operation.DELETE_SNAPSHOT:
+        if all(one.id != row.params["snapshot_id"] for one in there):
+            return Progress(Phase.DONE, done)
+        return Progress(Phase.RUNNING) if _fresh(row) else None
+    if any(one.name == row.params["name"] for one in there):
+        return Progress(Phase.DONE, done)
+    if _fresh(row):
+        return Progress(Phase.RUNNING)
+    raise Unknown(
+        f"The worker stopped in the middle, and the cloud shows no snapshot called {row.params['name']}. It was not "
+        "asked again, since that could take two. Look at your snapshots, then decide."
+    )
+
+
+def _fresh(row: Action) -> bool:
+    """Whether a call that was heard may not show yet."""
+    return row.called_at is not None and timezone.now() - row.called_at < SETTLING

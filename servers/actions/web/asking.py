@@ -1,0 +1,149 @@
+"""The confirm page: exactly whom it will touch, what will happen, and off it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from accounts.visit import visit
+from console.lib.denials import Denied, Wrong
+from console.lib.faults import Fault
+from console.lib.pages import person, signed_in
+from servers.actions import ability, actions, offers
+from servers.actions.kinds import KINDS, Kind
+from servers.actions.models import ActionBatch
+from servers.actions.web.forms import ActionForm
+from servers.models import Server
+from servers.query import QueryError
+from servers.web import picking
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """`able` can be asked of their clouds; `unable` cannot, each with its reason. `gone` are no longer there."""
+
+    able: Sequence[Server]
+    unable: Sequence[tuple[Server, str]]
+    gone: int = 0
+
+    @property
+    def frozen(self) -> str:
+        """The ids of the able ones, as the form carries them."""
+        return ",".join(str(server.pk) for server in self.able)
+
+
+@signed_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """GET freezes and shows whom it will touch; POST does it to exactly those."""
+    seen = visit(request)
+    given = request.POST if request.method == "POST" else request.GET
+    does = KINDS.get(given.get("kind", ""))
+    if does is None:
+        if not seen.customers or not given.get("kind"):
+            return HttpResponseRedirect(reverse("servers:list"))
+        raise Http404("No such action.")
+    if request.method != "POST":
+        try:
+            chosen = _sorted_out(does, *picking.picked(request.GET, seen, actions.MOST))
+        except QueryError as refusal:
+            messages.error(request, refusal.words)
+            return HttpResponseRedirect(reverse("servers:list"))
+        first = {"targets": chosen.frozen, "kind": does.name, "snapshot_id": request.GET.get("snapshot_id", "")}
+        if does.name == "rename" and chosen.able:
+            first["name"] = chosen.able[0].name
+        sizes, fault = _sizes(does, chosen)
+        return _form(request, does, ActionForm(initial=first, does=does, sizes=sizes), chosen, fault)
+    chosen = _sorted_out(does, *picking.by_ids(request.POST.get("targets", ""), seen, actions.MOST))
+    sizes, fault = _sizes(does, chosen)
+    form = ActionForm(request.POST, does=does, sizes=sizes)
+    everyone = [*chosen.able, *(server for server, _ in chosen.unable)]  # frozen: one that cannot be by now says why
+    if form.is_valid() and everyone and not fault:
+        try:
+            return _on_the_way(request, _start(does, everyone, form, request))
+        except Wrong as wrong:
+            form.take(wrong)
+        except Denied as denial:
+            form.add_error(None, denial.words)
+    elif not everyone:
+        form.add_error(None, "There is nothing to do it to. Select servers in the list.")
+    return _form(request, does, form, chosen, fault, status=422)
+
+
+def _sorted_out(does: Kind, servers: list[Server], gone: int = 0) -> Chosen:
+    said = ability.refusals(servers, does)
+    return Chosen(
+        [server for server in servers if server.pk not in said],
+        [(server, said[server.pk]) for server in servers if server.pk in said],
+        gone,
+    )
+
+
+def _sizes(does: Kind, chosen: Chosen) -> tuple[Sequence[Any], str]:
+    """The sizes to choose from, and why there are none."""
+    if does.name != "resize" or not chosen.able:
+        return (), ""
+    accounts = {server.account_id: server.account for server in chosen.able}
+    if len(accounts) > 1:
+        return (), "These servers are in several accounts, whose sizes differ. Resize those of one account at a time."
+    try:
+        return offers.sizes(next(iter(accounts.values()))), ""
+    except Fault as fault:
+        return (), fault.words
+
+
+def _start(does: Kind, servers: list[Server], form: ActionForm, request: HttpRequest) -> list[ActionBatch]:
+    """One batch a customer, all or none."""
+    by_customer = groupby(sorted(servers, key=lambda one: str(one.customer_id)), key=lambda one: one.customer)
+    with transaction.atomic():
+        return [
+            actions.start(list(some), kind=does.name, params=form.params(), by=person(request), customer=customer)
+            for customer, some in by_customer
+        ]
+
+
+def _on_the_way(request: HttpRequest, batches: list[ActionBatch]) -> HttpResponse:
+    if len(batches) == 1:
+        return HttpResponseRedirect(reverse("actions:batch", args=[batches[0].pk]))
+    messages.info(request, f"{len(batches)} actions were started, one for each workspace.")
+    return HttpResponseRedirect(reverse("servers:activity"))
+
+
+def _form(
+    request: HttpRequest, does: Kind, form: ActionForm, chosen: Chosen, fault: str, status: int = 200
+) -> HttpResponse:
+    most = 1 if does.single else actions.MOST
+    too_many = len(chosen.able) > most
+    reason = ""
+    if fault:
+        reason = "The sizes are not known."
+    elif too_many:
+        reason = f"{does.label} is done to one server at a time." if does.single else (
+            f"Select at most {actions.MOST:,} servers at once."
+        )
+    elif not chosen.able:
+        reason = "It cannot be done to any of these servers." if chosen.unable else "Select servers in the list first."
+    one = len(chosen.able) == 1
+    context = {
+        "section": "servers",
+        "does": does,
+        "form": form,
+        "chosen": chosen,
+        "fault": fault,
+        "reason": reason,
+        "too_many": too_many,
+        "heading": does.label if one or does.single else f"{does.label} {len(chosen.able):,} servers".replace(",", " "),
+        "several": len({server.customer_id for server in chosen.able}),
+        "button": "danger" if does.danger else "primary",
+        "back": reverse("servers:server", args=[chosen.able[0].pk]) if one else reverse("servers:list"),
+    }
+    return render(request, "actions/new.html", context, status=status)

@@ -1,0 +1,109 @@
+"""What became of an action: the batch, and each server of it, live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.visit import visit
+from console.lib.jobs.rows import ACTIVE, ENDED, JobState
+from console.lib.pages import signed_in
+from servers.actions import actions
+from servers.actions.models import Action, ActionBatch
+
+PAGE = 100
+VIEWS = {
+    "all": ("All", Q(), "total"),
+    "active": ("Under way", Q(state__in=ACTIVE), "active"),
+    "failed": ("Not done", Q(state__in=ENDED) & ~Q(state=JobState.DONE), "failed"),
+    "done": ("Done", Q(state=JobState.DONE), "done"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A server of a batch as its line shows it."""
+
+    row: Action
+
+    @property
+    def label(self) -> str:
+        """A row that was called and waits for its cloud is under way, whatever the job core calls it."""
+        if self.row.state in ACTIVE:
+            return self.row.does.doing.split(" ")[0] if self.row.called_at else "Queued"
+        return str(self.row.status.label)
+
+    @property
+    def tone(self) -> str:
+        return "changing" if self.row.state in ACTIVE else self.row.status.tone
+
+    @property
+    def words(self) -> str:
+        if self.row.state == JobState.DONE:
+            return "" if self.row.outcome == f"{self.row.does.past}." else self.row.outcome
+        return self.row.outcome or self.row.phase
+
+    @property
+    def href(self) -> str:
+        return reverse("servers:server", args=[self.row.server_id]) if self.row.server_id else ""
+
+    @property
+    def took(self) -> float | None:
+        if not (self.row.started_at and self.row.ended_at):
+            return None
+        return float((self.row.ended_at - self.row.started_at).total_seconds())
+
+
+def batch_of(request: HttpRequest, pk: UUID) -> ActionBatch:
+    """A batch of a customer that is open to this request; else a 404."""
+    batches = ActionBatch.objects.of([customer.pk for customer in visit(request).customers])
+    found: ActionBatch = get_object_or_404(batches.select_related("customer", "by"), pk=pk)
+    return found
+
+
+@signed_in
+@require_safe
+def page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Live progress; `?show=failed` narrows it, `?page=2` goes on."""
+    batch = batch_of(request, pk)
+    show = request.GET.get("show", "all")
+    if show not in VIEWS:
+        raise Http404("No such view.")
+    counts = actions.progress(batch)
+    number = request.GET.get("page", "1")
+    at = (int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 4 else 1) - 1
+    at = max(at, 0)
+    found = list(_rows(batch).filter(VIEWS[show][1])[at * PAGE : (at + 1) * PAGE + 1])
+    here = reverse("actions:batch", args=[pk])
+    context = {
+        "section": "activity",
+        "batch": batch,
+        "does": batch.does,
+        "params": [value for name, value in batch.params.items() if name in ("name", "size_name")],
+        "counts": counts,
+        "lines": [Line(row) for row in found[:PAGE]],
+        "views": [(label, f"{here}?show={key}" if key != "all" else here, counts[name], key == show)
+                  for key, (label, _, name) in VIEWS.items() if counts[name] or key in ("all", show)],
+        "newer": f"{here}?show={show}&page={at}" if at else "",
+        "older": f"{here}?show={show}&page={at + 2}" if len(found) > PAGE else "",
+    }  # fmt: skip
+    return render(request, "actions/batch.html", context)
+
+
+@signed_in
+@require_safe
+def line(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One line, as the page draws it."""
+    rows = Action.objects.filter(customer__in=[customer.pk for customer in visit(request).customers])
+    row: Action = get_object_or_404(rows, pk=pk)
+    return render(request, "actions/line.html", {"line": Line(row)})
+
+
+def _rows(batch: ActionBatch) -> QuerySet[Action]:
+    return batch.actions.order_by("name", "pk")

@@ -1,0 +1,28 @@
+"""Examples that the API's pages show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+SERVER_ID = "0d3ff0bb-3a1f-4f1b-9a55-0f0f6a2f2f10"
+_ACTION: dict[str, Any] = {
+    "id": "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21", "server_id": SERVER_ID, "name": "web-1", "kind": "stop", "params": {},
+    "state": "waiting", "phase": "powering-off", "percent": None, "outcome": "", "queued_at": "2025-01-07T09:30:00Z",
+    "started_at": "2025-01-07T09:30:01Z", "ended_at": None,
+}
+_INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
+_STARTED = {
+    "id": "1b6e8f39-7f3c-4a39-8a58-0f4b1c0f7d54", "ssh_user": "ubuntu", "method": "key", "port": 22,
+    "created_at": "2025-01-07T09:30:00Z", "ended_at": None,
+    "installs": [{"server_id": SERVER_ID, "state": "queued", "stage": "connect", "cause": "", "fix": "", "outcome": "",
+                  "fingerprint": "", "ended_at": None}],
+}  # fmt: skip
+
+STOP = OpenApiExample("Stop it", {"kind": "stop"}, request_only=True)
+RESIZE = OpenApiExample("Another size", {"kind": "resize", "size": "4"}, request_only=True)
+SNAPSHOT = OpenApiExample("A snapshot", {"kind": "snapshot", "name": "before-upgrade"}, request_only=True)
+ACTION = OpenApiExample("Under way", _ACTION, response_only=True, status_codes=["200", "202"])
+INSTALL = OpenApiExample("With a key", _INSTALL, request_only=True)
+INSTALLING = OpenApiExample("Just started", _STARTED, response_only=True, status_codes=["200", "202"])

@@ -1,0 +1,95 @@
+"""What a customer's programs send and are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import CloudAccount
+from console.lib.api.strict import In
+from servers.actions.kinds import KINDS
+from servers.actions.models import Action
+from servers.api.serializers import ServerOut
+from servers.installs.models import Install, InstallBatch
+
+
+class MyServerOut(ServerOut):
+    """As the list shows it. `account_id` is the console's own id here, as in `GET accounts`."""
+
+    account_id = serializers.UUIDField()  # type: ignore[assignment]  # the provider API has a text here
+
+
+class MyAccountOut(serializers.ModelSerializer[CloudAccount]):
+    platform = serializers.CharField(source="endpoint.platform")
+
+    class Meta:
+        model = CloudAccount
+        fields = (
+            "id", "name", "platform", "status", "status_reason", "version_found", "last_sync_at", "server_count",
+        )
+
+
+class ActionIn(In):
+    kind = serializers.ChoiceField(choices=[(kind.name, kind.label) for kind in KINDS.values()])
+    name = serializers.CharField(
+        max_length=255, required=False, help_text="rename: the new name. snapshot: its name; without one, the time."
+    )
+    size = serializers.CharField(max_length=255, required=False, help_text="resize: the cloud's id of the size.")
+    cpus = serializers.IntegerField(min_value=1, required=False, help_text="resize, where sizes are free.")
+    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="resize, where sizes are free.")
+    snapshot_id = serializers.CharField(
+        max_length=255, required=False, help_text="revert_snapshot, delete_snapshot: the cloud's id of the snapshot."
+    )
+
+
+class ActionOut(serializers.ModelSerializer[Action]):
+    server_id = serializers.UUIDField(allow_null=True)
+    params = serializers.DictField()
+    phase = serializers.CharField(help_text="Where it is, in the cloud's own words.")
+    percent = serializers.IntegerField(allow_null=True, help_text="Where the cloud says.")
+    outcome = serializers.CharField(help_text="How it ended, or why it waits; the cloud's own words when it refused.")
+
+    class Meta:
+        model = Action
+        fields = (
+            "id", "server_id", "name", "kind", "params", "state", "phase", "percent", "outcome", "queued_at",
+            "started_at", "ended_at",
+        )
+
+
+class InstallIn(In):
+    servers = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=1000)
+    user = serializers.CharField(max_length=64, help_text="The SSH user: root, ubuntu, debian …")
+    private_key = serializers.CharField(
+        max_length=32768, required=False, trim_whitespace=False, write_only=True, help_text="Or a password."
+    )
+    passphrase = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    password = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    sudo_password = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    port = serializers.IntegerField(min_value=1, max_value=65535, default=22)
+    use_sudo = serializers.BooleanField(default=True)
+    trust_new_host_keys = serializers.BooleanField(
+        default=False, help_text="false: a host key that nothing confirms waits for a person, on the install's page."
+    )
+
+
+class InstallRowOut(serializers.ModelSerializer[Install]):
+    server_id = serializers.UUIDField()
+
+    class Meta:
+        model = Install
+        fields = ("server_id", "state", "stage", "cause", "fix", "outcome", "fingerprint", "ended_at")
+
+
+class InstallOut(serializers.ModelSerializer[InstallBatch]):
+    installs = InstallRowOut(many=True)
+
+    class Meta:
+        model = InstallBatch
+        fields = ("id", "ssh_user", "method", "port", "created_at", "ended_at", "installs")
+
+
+def params_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What belongs to the deed, without its kind."""
+    return {name: value for name, value in given.items() if name != "kind"}

@@ -1,0 +1,15 @@
+"""The customer API, mounted at /api/v1/."""
+
+from django.urls import path
+
+from servers.api.customer import views
+
+urlpatterns = [
+    path("servers", views.Servers.as_view(), name="my-servers"),
+    path("servers/<uuid:pk>", views.OneServer.as_view(), name="my-server"),
+    path("servers/<uuid:pk>/actions", views.ServerActions.as_view(), name="my-server-actions"),
+    path("actions/<uuid:pk>", views.OneAction.as_view(), name="my-action"),
+    path("accounts", views.Accounts.as_view(), name="my-accounts"),
+    path("installs", views.Installs.as_view(), name="my-installs"),
+    path("installs/<uuid:pk>", views.OneInstall.as_view(), name="my-install"),
+]

@@ -1,0 +1,189 @@
+"""The customer API (PROMISES.md): what a token may see is what its customer's list shows."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts.models import CloudAccount
+from console.lib.api.paging import Pages
+from console.models import User
+from providers.api.tokenauth import TokenAuthentication, TokenHasScope
+from providers.models import ApiToken, Customer
+from servers import finding, presence
+from servers.actions import actions
+from servers.actions.models import Action
+from servers.api.customer import examples
+from servers.api.customer.serializers import (
+    ActionIn,
+    ActionOut,
+    InstallIn,
+    InstallOut,
+    MyAccountOut,
+    MyServerOut,
+    params_of,
+)
+from servers.finding import Reach
+from servers.installs import install
+from servers.installs.models import InstallBatch
+from servers.models import Server
+from servers.query import QueryError, parse
+
+
+class ByName(Pages):
+    fields = ("name", "id")
+
+
+class CustomerView(APIView):
+    """A call of the customer API. `scopes` names what each method wants; a foreign id is a 404."""
+
+    authentication_classes = (TokenAuthentication,)
+    permission_classes = (TokenHasScope,)
+    scopes: ClassVar[dict[str, str]] = {}
+
+    @property
+    def token(self) -> ApiToken:
+        return self.request.auth  # type: ignore[return-value]  # TokenHasScope let no stranger in
+
+    @property
+    def customer(self) -> Customer:
+        return self.token.customer
+
+    @property
+    def person(self) -> User:
+        return self.token.user
+
+    def accounts(self) -> QuerySet[CloudAccount]:
+        rows = CloudAccount.objects.of([self.customer.pk]).select_related("endpoint")
+        return rows.defer("sealed", "pending_sealed", "endpoint__ca")
+
+    def servers(self) -> QuerySet[Server]:
+        rows = Server.objects.of([self.customer.pk]).select_related("account__endpoint", "customer", "agent")
+        mine: QuerySet[Server] = rows.defer("account__sealed", "account__pending_sealed")
+        return mine.annotate(presence=presence.word())
+
+    def server(self, pk: UUID) -> Server:
+        found: Server | None = self.servers().filter(pk=pk).first()
+        if found is None:
+            raise NotFound("You have no server with this id.", "server_unknown")
+        return found
+
+    def given(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        if not isinstance(self.request.data, dict):
+            raise ValidationError(["Send a JSON object."])
+        wanted = serializer(data=self.request.data)
+        wanted.is_valid(raise_exception=True)
+        return dict(wanted.validated_data)
+
+
+class Servers(CustomerView):
+    scopes: ClassVar = {"GET": "servers:read"}
+    pagination_class = ByName
+
+    @extend_schema(
+        operation_id="my_servers_list", tags=["Your servers"], responses=MyServerOut(many=True),
+        parameters=[OpenApiParameter("q", str, description="As in the list's search box: state:running web")],
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """Your servers by name, narrowed by `q`."""
+        accounts = list(self.accounts())
+        try:
+            condition = finding.where(parse(request.query_params.get("q", "")), accounts)
+        except QueryError as refusal:
+            raise ValidationError({"q": [refusal.words]}) from refusal
+        rows = self.servers().filter(condition, pk__in=Reach([self.customer.pk], accounts).servers().values("pk"))
+        paging = ByName()
+        found = paging.paginate_queryset(rows, request, self)
+        return paging.get_paginated_response(MyServerOut(found, many=True).data)
+
+
+class OneServer(CustomerView):
+    scopes: ClassVar = {"GET": "servers:read"}
+
+    @extend_schema(operation_id="my_servers_read", tags=["Your servers"], responses=MyServerOut)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """One server."""
+        return Response(MyServerOut(self.server(pk)).data)
+
+
+class ServerActions(CustomerView):
+    scopes: ClassVar = {"POST": "actions:write"}
+
+    @extend_schema(
+        operation_id="my_actions_create", tags=["Your servers"], request=ActionIn, responses={202: ActionOut},
+        examples=[examples.STOP, examples.RESIZE, examples.SNAPSHOT, examples.ACTION],
+    )  # fmt: skip
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Do something to a server. 202 with a row to follow; one that cannot be done has failed already, with why."""
+        server, fields = self.server(pk), self.given(ActionIn)
+        batch = actions.start(
+            [server], kind=fields["kind"], params=params_of(fields), by=self.person, customer=self.customer
+        )
+        return Response(ActionOut(batch.actions.get()).data, status=202)
+
+
+class OneAction(CustomerView):
+    scopes: ClassVar = {"GET": "actions:read"}
+
+    @extend_schema(
+        operation_id="my_actions_read", tags=["Your servers"], responses=ActionOut, examples=[examples.ACTION]
+    )
+    def get(self, request: Request, pk: UUID) -> Response:
+        """How an action stands."""
+        found = Action.objects.filter(customer=self.customer, pk=pk).first()
+        if found is None:
+            raise NotFound("You have no action with this id.", "action_unknown")
+        return Response(ActionOut(found).data)
+
+
+class Accounts(CustomerView):
+    scopes: ClassVar = {"GET": "accounts:read"}
+    pagination_class = ByName
+
+    @extend_schema(operation_id="my_accounts_list", tags=["Your accounts"], responses=MyAccountOut(many=True))
+    def get(self, request: Request) -> Response:
+        """Your cloud accounts by name, and how reading them goes."""
+        paging = ByName()
+        found = paging.paginate_queryset(self.accounts(), request, self)
+        return paging.get_paginated_response(MyAccountOut(found, many=True).data)
+
+
+class Installs(CustomerView):
+    scopes: ClassVar = {"POST": "installs:write"}
+
+    @extend_schema(
+        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn, responses={202: InstallOut},
+        examples=[examples.INSTALL, examples.INSTALLING],
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        """Install the agent over SSH. The credentials are sealed, and deleted when it ends (60 minutes at most)."""
+        fields = self.given(InstallIn)
+        wanted = set(fields.pop("servers"))
+        found = list(self.servers().filter(pk__in=wanted))
+        if len(found) != len(wanted):
+            raise NotFound("You have no server with one of these ids.", "server_unknown")
+        batch = install.start(found, by=self.person, customer=self.customer, **fields)
+        return Response(InstallOut(batch).data, status=202)
+
+
+class OneInstall(CustomerView):
+    scopes: ClassVar = {"GET": "installs:read"}
+
+    @extend_schema(
+        operation_id="my_installs_read", tags=["Your installs"], responses=InstallOut, examples=[examples.INSTALLING]
+    )
+    def get(self, request: Request, pk: UUID) -> Response:
+        """How an install stands, server by server."""
+        batches = InstallBatch.objects.of([self.customer.pk]).defer("sealed").prefetch_related("installs")
+        found = batches.filter(pk=pk).first()
+        if found is None:
+            raise NotFound("You have no install with this id.", "install_unknown")
+        return Response(InstallOut(found).data)

@@ -1,0 +1,257 @@
+"""The customer API as a customer's programs meet it: tokens, scopes, what is theirs, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import yaml
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import CloudAccount
+from console.lib import audit, seal
+from console.lib.denials import Denied, Wrong
+from console.models import AuditEntry
+from providers import customers, tokens
+from providers.models import ApiToken, Membership
+from servers.actions import actions
+from servers.actions.models import Action
+from servers.installs.models import InstallBatch
+from tests.acting import served, settle
+from tests.conftest import People
+from tests.factories import ServerFactory
+from tests.pages import text
+from tests.test_provider_api import shaped
+
+V1 = "/api/v1"
+ALL = list(tokens.SCOPES)
+pytestmark = pytest.mark.django_db
+
+
+class Api:
+    """A customer's program."""
+
+    def __init__(self, customer: Any, person: Any, scopes: Any = ALL) -> None:
+        soon = timezone.now() + timedelta(days=1)
+        self.token, self.text = tokens.issue(customer, by=person, name="cron", scopes=scopes, expires_at=soon)
+        self.client = Client(raise_request_exception=False)
+
+    def __call__(self, method: str, path: str, body: Any = None, text: str | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {self.text if text is None else text}"}
+        data = "" if body is None else json.dumps(body)
+        address = path if path.startswith("http") else f"{V1}/{path}"
+        return self.client.generic(method, address, data, "application/json", headers=headers)
+
+
+@pytest.fixture
+def api(people: People) -> Api:
+    CloudAccount.objects.filter(pk=people.account.pk).update(generation="modern", credentials_version=1)
+    people.account.refresh_from_db()
+    return Api(people.customer, people.alice)
+
+
+class TestServers:
+    def test_they_come_by_name_page_by_page_and_narrowed_by_the_query_language(self, api: Api, people: People) -> None:
+        for number in range(5):
+            ServerFactory(account=people.account, name=f"web-{number}", state="stopped" if number == 3 else "running")
+        ServerFactory(name="foreign")
+        first = api("GET", "servers?limit=2").json()
+        assert [one["name"] for one in first["results"]] == ["web-0", "web-1"]
+        rest = api("GET", first["next"].replace("http://testserver/api/v1/", "")).json()
+        assert [one["name"] for one in rest["results"]] == ["web-2", "web-3"]
+        assert [one["name"] for one in api("GET", "servers?q=state:stopped").json()["results"]] == ["web-3"]
+        wrong = shaped(api("GET", "servers?q=colour:red"), 400, "invalid")
+        assert "colour" in wrong["fields"]["q"][0]
+        told = first["results"][0]
+        assert told["account_id"] == str(people.account.pk)
+        assert told["agent_state"] == "missing"
+
+    def test_one_is_read_by_its_id_and_a_foreign_one_is_not_there(self, api: Api, people: People) -> None:
+        mine, foreign = ServerFactory(account=people.account), ServerFactory()
+        assert api("GET", f"servers/{mine.pk}").json()["name"] == mine.name
+        shaped(api("GET", f"servers/{foreign.pk}"), 404, "server_unknown")
+
+    def test_accounts_are_told_without_secrets(self, api: Api, people: People) -> None:
+        told = api("GET", "accounts").json()["results"]
+        assert [one["id"] for one in told] == [str(people.account.pk)]
+        assert (told[0]["platform"], told[0]["status"]) == ("openstack", "pending")
+        assert "sealed" not in json.dumps(told)
+
+
+class TestActions:
+    def test_a_server_is_stopped_and_followed(self, people: People) -> None:
+        with served(people, 1) as (_, account):
+            api, chosen = Api(people.customer, people.bob), account.servers.get()
+            answer = api("POST", f"servers/{chosen.pk}/actions", {"kind": "stop"})
+            assert answer.status_code == 202
+            told = answer.json()
+            assert (told["server_id"], told["kind"], told["state"]) == (str(chosen.pk), "stop", "queued")
+            settle(Action.objects.all())
+            told = api("GET", f"actions/{told['id']}").json()
+            assert (told["state"], told["outcome"], told["percent"]) == ("done", "Stopped.", 100)
+            assert api("GET", f"servers/{chosen.pk}").json()["state"] == "stopped"
+        assert AuditEntry.objects.get(verb="action.started").actor_name == "bob@example.com"
+
+    def test_what_cannot_be_done_is_a_row_that_failed_with_the_reason(self, api: Api, people: People) -> None:
+        chosen = ServerFactory(account=people.account, state="stopped")
+        answer = api("POST", f"servers/{chosen.pk}/actions", {"kind": "stop"})
+        assert (answer.status_code, answer.json()["state"]) == (202, "failed")
+        assert answer.json()["outcome"] == "Start it first."
+        api("POST", f"servers/{chosen.pk}/actions", {"kind": "start"})
+        second = api("POST", f"servers/{chosen.pk}/actions", {"kind": "start"}).json()
+        assert second["outcome"].startswith("Another action is under way on this server: start")
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [({}, "kind"), ({"kind": "fly"}, "kind"), ({"kind": "rename"}, "name"), ({"kind": "resize"}, "size"),
+         ({"kind": "stop", "force": True}, "force"), ({"kind": "resize", "cpus": 0}, "cpus")],
+    )  # fmt: skip
+    def test_a_wrong_body_is_400_by_field(self, api: Api, people: People, body: Any, field: str) -> None:
+        chosen = ServerFactory(account=people.account)
+        assert field in shaped(api("POST", f"servers/{chosen.pk}/actions", body), 400, "invalid")["fields"]
+        assert not Action.objects.exists()
+
+    def test_foreign_ids_are_not_there(self, api: Api, people: People) -> None:
+        foreign = ServerFactory()
+        shaped(api("POST", f"servers/{foreign.pk}/actions", {"kind": "delete"}), 404, "server_unknown")
+        theirs = actions.start([foreign], kind="stop", by=people.charlie, customer=foreign.customer).actions.get()
+        shaped(api("GET", f"actions/{theirs.pk}"), 404, "action_unknown")
+        assert Action.objects.count() == 1
+
+
+class TestInstalls:
+    def test_one_is_started_and_followed_and_its_secret_is_told_to_nobody(self, api: Api, people: People) -> None:
+        address = {"ip": "192.0.2.7", "version": 4, "kind": "fixed", "network": "n", "mac": ""}
+        chosen = ServerFactory(account=people.account, addresses=[address])
+        answer = api("POST", "installs", {"servers": [str(chosen.pk)], "user": "root", "password": "hunter2"})
+        assert answer.status_code == 202
+        assert "hunter2" not in answer.content.decode()
+        told = api("GET", f"installs/{answer.json()['id']}").json()
+        assert [(row["server_id"], row["state"]) for row in told["installs"]] == [(str(chosen.pk), "queued")]
+        assert InstallBatch.objects.get().credentials() == {"password": "hunter2"}
+
+    def test_a_foreign_server_makes_it_a_404_and_wrong_fields_a_400(self, api: Api, people: People) -> None:
+        mine, foreign = ServerFactory(account=people.account), ServerFactory()
+        both = {"servers": [str(mine.pk), str(foreign.pk)], "user": "root", "password": "x"}
+        shaped(api("POST", "installs", both), 404, "server_unknown")
+        fields = shaped(api("POST", "installs", {"servers": [str(mine.pk)], "user": "root"}), 400, "invalid")["fields"]
+        assert fields == {"private_key": ["Give either a private key or a password."]}
+        shaped(api("GET", f"installs/{mine.pk}"), 404, "install_unknown")
+        assert not InstallBatch.objects.exists()
+
+
+CALLS = [("GET", "servers", "servers:read"), ("GET", "servers/{id}", "servers:read"),
+         ("POST", "servers/{id}/actions", "actions:write"), ("GET", "actions/{id}", "actions:read"),
+         ("GET", "accounts", "accounts:read"), ("POST", "installs", "installs:write"),
+         ("GET", "installs/{id}", "installs:read")]  # fmt: skip
+
+
+class TestTokens:
+    @pytest.mark.parametrize(("method", "path", "scope"), CALLS)
+    def test_every_call_wants_its_scope_and_a_token(self, people: People, method: str, path: str, scope: str) -> None:
+        chosen = ServerFactory(account=people.account)
+        address = path.replace("{id}", str(chosen.pk))
+        lacking = Api(people.customer, people.alice, [one for one in ALL if one.split(":")[0] != scope.split(":")[0]])
+        refused = shaped(lacking(method, address, {}), 403, "scope_missing")
+        assert scope in refused["message"]
+        plain = Client(raise_request_exception=False).generic(method, f"{V1}/{address}", "{}", "application/json")
+        assert shaped(plain, 401, "unauthenticated")
+        assert plain["WWW-Authenticate"] == 'Bearer realm="customer"'
+
+    @pytest.mark.parametrize(("method", "path", "scope"), CALLS)
+    def test_charlies_token_finds_nothing_of_alices(self, people: People, method: str, path: str, scope: str) -> None:
+        chosen = ServerFactory(account=people.account, name="alices")
+        batch = actions.start([chosen], kind="stop", by=people.alice, customer=people.customer)
+        own = batch.actions.get().pk if path.startswith("actions") else chosen.pk
+        body = {"kind": "stop"} if "actions" in path else {"servers": [str(chosen.pk)], "user": "root", "password": "x"}
+        answer = Api(people.elsewhere, people.charlie)(method, path.replace("{id}", str(own)), body)
+        if "{id}" in path or method == "POST":
+            shaped(answer, 404)
+        else:
+            assert answer.json()["results"] == []
+
+    def test_to_write_is_to_read_what_one_wrote(self, people: People) -> None:
+        row = actions.start([ServerFactory(account=people.account)], kind="stop", by=people.alice,
+                            customer=people.customer).actions.get()  # fmt: skip
+        assert Api(people.customer, people.alice, ["actions:write"])("GET", f"actions/{row.pk}").status_code == 200
+
+    def test_only_its_hash_is_kept_and_no_log_shows_it(self, api: Api) -> None:
+        assert api.text not in json.dumps(list(ApiToken.objects.values()), default=str)
+        assert api.text not in str(seal.redact(f"token {api.text} came"))
+
+    @pytest.mark.parametrize("spoil", ["mct_x_y", "nonsense", "mst_live_a_b", "\ud800"])
+    def test_what_is_no_token_is_401_in_words(self, api: Api, spoil: str) -> None:
+        with pytest.raises(tokens.KeyRefused, match="token_unknown|not known"):
+            tokens.find(spoil)
+        shaped(api("GET", "servers", text=f"{api.text}x"), 401, "token_unknown")
+
+    def test_a_revoked_or_expired_one_says_so(self, api: Api, people: People) -> None:
+        ApiToken.objects.update(expires_at=timezone.now() - timedelta(days=1))
+        assert "expired on" in shaped(api("GET", "servers"), 401, "token_expired")["message"]
+        for _ in range(2):
+            tokens.revoke(api.token, people.alice)
+        shaped(api("GET", "servers"), 401, "token_revoked")
+        assert AuditEntry.objects.filter(verb="token.revoked").count() == 1
+
+    def test_it_ends_with_its_persons_membership_and_with_the_customer(self, api: Api, people: People) -> None:
+        bobs = Api(people.customer, people.bob)
+        Membership.objects.filter(user=people.bob).delete()
+        shaped(bobs("GET", "servers"), 401, "token_unknown")
+        assert api("GET", "servers").status_code == 200
+        customers.suspend(people.customer, audit.SYSTEM)
+        assert api("GET", "servers").status_code == 200  # reading only: what it asks for is refused by row
+        customers.close(people.customer, audit.SYSTEM)
+        shaped(api("GET", "servers"), 401, "token_unknown")
+
+    def test_what_cannot_be_issued_is_refused_in_words(self, people: People) -> None:
+        soon = timezone.now() + timedelta(days=1)
+        for fields, name in (({"name": ""}, "name"), ({"scopes": ["root"]}, "scopes"), ({"scopes": []}, "scopes"),
+                             ({"expires_at": soon + timedelta(days=400)}, "expires_at")):  # fmt: skip
+            with pytest.raises(Wrong) as caught:
+                tokens.issue(people.customer, by=people.alice,
+                             **{"name": "x", "scopes": ALL, "expires_at": soon} | fields)  # fmt: skip
+            assert name in caught.value.fields
+        with pytest.raises(Denied, match="belong"):
+            tokens.issue(people.customer, by=people.charlie, name="x", scopes=ALL, expires_at=soon)
+
+
+class TestPage:
+    def test_a_person_issues_one_sees_it_once_and_revokes_it(self, people: People) -> None:
+        browser = people.browser(people.alice)
+        assert 'href="/me/tokens/"' in browser.get("/me/").content.decode()
+        answer = browser.post("/me/tokens/", {"name": "Nightly", "workspace": str(people.customer.pk), "days": "30",
+                                              "scopes": ["servers:read", "actions:write"]})  # fmt: skip
+        token = ApiToken.objects.get()
+        shown = next(word for word in text(answer).split() if word.startswith("mct_") and "…" not in word)
+        assert tokens.find(shown) == token
+        assert token.scopes == ["actions:write", "servers:read"]
+        assert shown not in browser.get("/me/tokens/").content.decode()
+        assert browser.post(f"/me/tokens/{token.pk}/revoke").status_code == 302
+        assert "Revoked" in text(browser.get("/me/tokens/"))
+
+    def test_wrong_fields_and_foreign_workspaces_are_refused(self, people: People) -> None:
+        given = {"name": "x", "workspace": str(people.elsewhere.pk), "days": "30", "scopes": ["servers:read"]}
+        assert people.browser(people.alice).post("/me/tokens/", given).status_code == 422
+        assert not ApiToken.objects.exists()
+
+    def test_a_token_is_its_persons_alone(self, api: Api, people: People) -> None:
+        for person in (people.bob, people.charlie):
+            browser = people.browser(person)
+            assert str(api.token) not in browser.get("/me/tokens/").content.decode()
+            assert browser.get(f"/me/tokens/{api.token.pk}/revoke").status_code == 404
+            assert browser.post(f"/me/tokens/{api.token.pk}/revoke").status_code == 404
+        for address in ("/me/tokens/", f"/me/tokens/{api.token.pk}/revoke"):
+            assert Client().get(address).status_code == 302
+
+
+def test_the_openapi_document_names_every_call_with_an_example(client: Client) -> None:
+    schema = yaml.safe_load(client.get("/api/schema/").content)
+    for method, path, _ in CALLS:
+        known = schema["paths"][f"{V1}/{path}"][method.lower()]
+        assert known["security"] == [{"customerToken": []}]
+        assert "400" in known["responses"] and "404" in known["responses"]
+    said = schema["paths"][f"{V1}/servers/{{id}}/actions"]["post"]["requestBody"]["content"]["application/json"]
+    assert "StopIt" in said["examples"]
