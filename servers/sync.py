@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from accounts import breaker, clouds, linking
+from accounts import breaker, clouds, generation, linking
 from accounts.models import CloudAccount, SyncRun
 from console.lib import notify
 from console.lib.denials import Denied
@@ -115,6 +115,7 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
         found = comparing.compare(account.pk, driver.servers())
         if found.suspicious and not accept_missing:
             raise Unexpected(_frozen(account, found))
+        generation.learn(account, driver)
     except linking.Replaced:
         lease.again(0, "Newer credentials came meanwhile.")
         ring(KIND.name, run.pk)
