@@ -97,7 +97,11 @@ class Calls:
         if compute.version in ("v1.0", "v1.1", "v2"):
             return 0
         if compute.url not in self._minors:
-            self._minors[compute.url] = _offered_minors(self._request("GET", signin.version_root(compute)).content)
+            try:
+                described = self._request("GET", signin.version_root(compute)).content
+            except Refused:
+                described = b""  # a proxy that sends us elsewhere from there
+            self._minors[compute.url] = _offered_minors(described)
         lowest, highest = self._minors[compute.url]
         return min(max(wanted, lowest), highest)
 

@@ -158,7 +158,10 @@ def generation(http: Session, compute: Compute, has_network_service: bool) -> st
         return "modern"
     if compute.version != "v1.1":
         return "modern" if has_network_service else "essex"
-    offered = _offered(http.get(_before_version(compute.url) + "/", headers={"Accept": "application/json"}).content)
+    try:
+        offered = _offered(http.get(_before_version(compute.url) + "/", headers={"Accept": "application/json"}).content)
+    except Refused:
+        return "essex"  # a proxy that sends us elsewhere from the root: Essex outlived Diablo by far
     return "diablo" if "v1.1" in offered and "v2.0" not in offered else "essex"
 
 

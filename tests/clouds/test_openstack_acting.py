@@ -55,6 +55,18 @@ def test_the_generation_is_told_with_the_check(essex: Replay) -> None:
     assert opened(essex, "/v2.0").check().generation == "essex"
 
 
+def test_a_proxy_that_redirects_from_the_roots_costs_neither_the_check_nor_a_console(
+    essex: Replay, modern: Replay
+) -> None:
+    moved = Reply(302, b"", {"Location": "https://elsewhere.example/"})
+    essex.replies["GET", "", "", ""] = [moved]
+    essex.say("GET", f"{ESSEX}/detail?limit=1", EMPTY)
+    assert opened(essex, "/v2.0").check().generation == "essex"
+    modern.say("GET", "/v2.1/", moved)
+    modern.say("POST", f"{MODERN}/s/action", said(200, {"console": {"url": "https://c.example", "type": "novnc"}}))
+    assert acting(modern, path="/v3").console_url("s").kind == "novnc"
+
+
 def test_a_modern_cloud_is_modern_and_so_is_one_newer_than_any_we_know(modern: Replay) -> None:
     modern.say("GET", f"{MODERN}/detail?limit=1", EMPTY)
     assert opened(modern).check().generation == "modern"
