@@ -101,7 +101,8 @@ def image_delete(call: Call) -> Reply:
     found = _found_image(call)
     if found.owner != call.project_id:
         raise Refusal(403, "You are not allowed to delete the image.")
-    call.cloud.images.pop(found.id, None)
+    with call.cloud.lock:
+        call.cloud.images.pop(found.id, None)
     return Reply(204, b"", {"Content-Type": "application/json"})
 
 

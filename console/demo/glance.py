@@ -77,7 +77,8 @@ def answer(cloud: Cloud, request: Request, rest: tuple[str, ...]) -> Reply:
         case "DELETE", ("v2", "images", image_id) if image_id in images:
             if images[image_id].owner != project_id:
                 return as_html(403, f"You are not permitted to delete image '{image_id}'.")
-            cloud.images.pop(image_id, None)
+            with cloud.lock:
+                cloud.images.pop(image_id, None)
             return Reply(204, b"", {"Content-Type": "text/html; charset=UTF-8"})
         case _, ("v2", "images", image_id):
             return as_html(404, f"No image found with ID {image_id}")

@@ -51,7 +51,7 @@ def _shown(call: Call, name: str) -> dict[str, Any]:
 
 def keypairs(call: Call) -> Reply:
     """GET /os-keypairs."""
-    return as_json(200, {"keypairs": [{"keypair": _shown(call, name)} for name in call.cloud.keypairs]})
+    return as_json(200, {"keypairs": [{"keypair": _shown(call, name)} for name in list(call.cloud.keypairs)]})
 
 
 def _missing(call: Call) -> Refusal:

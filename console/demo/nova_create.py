@@ -107,10 +107,8 @@ def create(call: Call) -> Reply:
     if not isinstance(wanted, dict):
         raise Refusal(400, "Invalid input for field/attribute server.")
     name = _named(call, wanted)
-    if "flavorRef" not in wanted:
-        _referenced(call, wanted)
-    labels = networks(call, wanted)
     flavor, image = _referenced(call, wanted)
+    labels = networks(call, wanted)
     user_data = checked_user_data(call, wanted.get("user_data"))
     checked_personality(call, wanted)
     key_name = wanted.get("key_name")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -158,6 +159,31 @@ def test_a_page_is_cut_at_the_clouds_own_limit_without_a_next_link() -> None:
             headers, url = signed_in(site, version)
             page = requests.get(f"{url}/servers/detail?limit=1000", headers=headers, timeout=10).json()
             assert (len(page["servers"]), list(page)) == (3, ["servers"])
+
+
+def test_ten_thousand_servers_are_paged_quickly_and_each_once() -> None:
+    cloud = Cloud.sized(10_000, generation="diablo")
+    with serve(cloud) as site, requests.Session() as caller:
+        reply = caller.get(f"{site.compute_url}/v1.1", headers=keys(cloud.project, cloud.password), timeout=10)
+        caller.headers["X-Auth-Token"] = reply.headers["X-Auth-Token"]
+        url, found, began = reply.headers["X-Server-Management-Url"], list[int](), time.monotonic()
+        while True:
+            marker = f"&marker={found[-1]}" if found else ""
+            page = caller.get(f"{url}/servers/detail?limit=1000{marker}", timeout=10).json()["servers"]
+            if not page:
+                break
+            found += [one["id"] for one in page]
+        assert time.monotonic() - began < 20
+        assert sorted(found) == list(range(1, 10_001))
+
+
+def test_a_token_that_ends_in_mid_listing_is_401_in_its_own_words() -> None:
+    with diablo(servers=3) as (site, _):
+        headers, url = signed_in(site, "v1.1")
+        site.faults.inject("unauthorized", after=1)
+        pages = [requests.get(f"{url}/servers/detail?limit=1", headers=headers, timeout=10) for _ in range(3)]
+        assert [one.status_code for one in pages] == [200, 401, 200]
+        assert pages[1].json()["unauthorized"]["code"] == 401
 
 
 def test_a_projects_name_with_a_blank_is_in_the_management_url_as_it_is() -> None:
