@@ -70,9 +70,10 @@ def owner(cloud: Cloud, project: str = "") -> Row:
 def machine_json(cloud: Cloud, machine: Machine, details: frozenset[str]) -> str:
     """The machine as JSON text, kept until it changes."""
     key = ",".join(sorted(details))
-    ready = machine.rendered.get(key)
+    kept = machine.rendered  # a change while this is written puts a new one in its place
+    ready = kept.get(key)
     if ready is None:
-        ready = machine.rendered[key] = json.dumps(machine_row(cloud, machine, details))
+        ready = kept[key] = json.dumps(machine_row(cloud, machine, details))
     return ready
 
 
