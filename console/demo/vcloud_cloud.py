@@ -255,8 +255,9 @@ class Cloud:
                 elif task.ends <= now:
                     self._going.remove(task)
                     self._end(task, now)
-                elif task.runs <= now:
+                elif task.runs <= now and task.status == "queued":
                     task.status = "running"
+                    self.stamp += 1
 
     def _end(self, task: Task, now: datetime) -> None:
         task.status, task.ended = ("error" if task.minor else "success"), now
