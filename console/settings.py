@@ -288,6 +288,18 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "console.lib.jobs.rows.JobState.choices",
+        "ServerState": [
+            (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
+        ],
+        "MailState": ["queued", "sent", "failed"],
+        "CustomerStatus": [("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
+        "AccountStatus": [
+            ("pending", "Pending"), ("ok", "OK"), ("bad_credentials", "Credentials refused"),
+            ("unreachable", "Unreachable"), ("refused", "Refused by the cloud"), ("error", "Answered rubbish"),
+        ],
+    },
 }
 UNFOLD = {
     "SITE_TITLE": _("Muster staff"),

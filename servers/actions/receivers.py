@@ -27,7 +27,8 @@ def settle(pk: Any, **_: Any) -> None:
     if not Action.objects.filter(batch=batch, state__in=ACTIVE).exists():
         ActionBatch.objects.filter(pk=batch.pk).update(ended_at=Now())
     if row.state != JobState.CANCELED:
-        detail = {"kind": row.kind, "batch": str(batch.pk), "outcome": row.outcome}
+        by = str(batch.by) if batch.by else ""
+        detail = {"kind": row.kind, "batch": str(batch.pk), "outcome": row.outcome, "by": by}
         audit.note(audit.SYSTEM, f"action.{row.state}", target=row.server or row, customer_id=row.customer_id,
                    detail=detail)  # fmt: skip
     told = [f"action-{pk}", f"batch-{batch.pk}"]

@@ -76,7 +76,7 @@ def of_audit(entry: AuditEntry) -> Moment:
 
 def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     """An action that was asked for, or how it ended on one server."""
-    by = entry.actor_name or entry.get_actor_kind_display()
+    by = str(entry.detail.get("by") or entry.actor_name or entry.get_actor_kind_display())
     if entry.verb == "action.started":
         return Moment(entry.at, "changing", f"Asked for: {kind.label.lower()}", "", _place(entry),
                       _detail(entry.detail), by)  # fmt: skip
