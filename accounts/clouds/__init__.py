@@ -12,7 +12,10 @@ from console.lib.faults import Unexpected
 from console.lib.outbound import Transport
 
 # Dotted paths, so that a process pays only for the client libraries it uses.
-_DRIVERS: Final = {"openstack": "accounts.clouds.openstack_acting:OpenStack"}
+_DRIVERS: Final = {
+    "openstack": "accounts.clouds.openstack_acting:OpenStack",
+    "cloudstack": "accounts.clouds.cloudstack:CloudStack",
+}
 
 
 def open(
