@@ -25,7 +25,7 @@ _NO_TAGS: Final = no("CloudStack before 4.0 has no tags on servers.")
 _NO_EVENT_IDS: Final = no(
     "Events of CloudStack before 4.17 do not say which server they are about, so all servers are read each time."
 )
-_NO_FORCE: Final = no("CloudStack before 4.16 cannot cut the power and start in one step. Stop it, then start it.")
+_NO_FORCE: Final = no("CloudStack before 4.17 may reboot softly when told to cut the power. Stop it, then start it.")
 
 _3: Final[Capabilities] = {
     Operation.LIST: YES,
