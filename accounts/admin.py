@@ -61,9 +61,10 @@ class CloudAccountAdmin(ReadOnlyAdmin):
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     list_display = (
-        "account", "progress", "trigger", "outcome", "seen", "added", "changed", "missing", "seconds", "queued_at",
+        "account", "progress", "trigger", "mode", "outcome", "seen", "added", "changed", "missing", "gone", "calls",
+        "seconds", "queued_at",
     )
-    list_filter = ("state", "trigger", "account__endpoint")
+    list_filter = ("state", "trigger", "mode", "account__endpoint")
     list_select_related = ("account",)
     search_fields = ("account__name", "account__external_id", "outcome")
     hidden = ("leased_until",)

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from accounts.models import CloudAccount
+from accounts.pacing import EVERY
 
-STALE_AFTER = timedelta(minutes=15)  # three readings of a healthy account did not come
+STALE_AFTER = 2 * timedelta(seconds=EVERY)  # a reading that was due did not come
 Status = CloudAccount.Status
 
 

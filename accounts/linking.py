@@ -129,7 +129,9 @@ def ask(account: CloudAccount, trigger: str) -> SyncRun:
     return active
 
 
-def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
+def verify(
+    account: CloudAccount, lease: Lease, before_call: Callable[[str], None] | None = None
+) -> clouds.Driver:
     """Sign in with the pending credentials; when that works they are the live ones. Returns the driver that signed in.
 
     No transaction may be open. BadCredentials ends the push as refused, and what was live stays live; any other fault
@@ -138,7 +140,7 @@ def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
     version = account.pending_version
     credentials = _opened(account.pending_credentials)
     try:
-        driver = opening.driver(account, credentials)
+        driver = opening.driver(account, credentials, before_call)
         checked = driver.check()
     except BadCredentials as fault:
         with _still_pending(account, version, lease) as held:
@@ -155,7 +157,8 @@ def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
         held.save(update_fields=[
             "sealed", "credentials_version", "pending_sealed", "pending_version", "version_found", "generation",
         ])  # fmt: skip
-        CloudAccount.objects.filter(pk=held.pk).update(verified_at=Now())
+        # Other credentials may see other servers: what changed since the last reading is not all.
+        CloudAccount.objects.filter(pk=held.pk).update(verified_at=Now(), changes_from=None)
         CloudEndpoint.objects.filter(pk=held.endpoint_id).update(version_found=checked.version[:60])
         held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
             outcome=CredentialPush.Outcome.PASSED, ended_at=Now()
@@ -166,11 +169,11 @@ def verify(account: CloudAccount, lease: Lease) -> clouds.Driver:
     return driver
 
 
-def live(account: CloudAccount) -> clouds.Driver:
+def live(account: CloudAccount, before_call: Callable[[str], None] | None = None) -> clouds.Driver:
     """A driver with the credentials that passed. BadCredentials when none have."""
     if not account.sealed:
         raise BadCredentials(refusal(account) or "No credentials were pushed yet.")
-    return opening.driver(account, _opened(account.credentials))
+    return opening.driver(account, _opened(account.credentials), before_call)
 
 
 def refusal(account: CloudAccount) -> str:

@@ -11,12 +11,20 @@ from django.db.models.functions import Now
 
 from console.lib import seal
 from console.lib.jobs.rows import ACTIVE, Job
-from providers.models import CloudEndpoint, Customer
+from providers.models import CloudEndpoint, Customer, Provider
 
 
 class CloudAccountQuerySet(models.QuerySet[Any]):
     def present(self) -> CloudAccountQuerySet:
         return self.filter(removed_at__isnull=True)
+
+    def readable(self) -> CloudAccountQuerySet:
+        """Those that may be read: not removed, not suspended, not turned off, and with credentials."""
+        return self.present().exclude(sealed="", pending_sealed="").filter(
+            customer__status=Customer.Status.ACTIVE,
+            endpoint__enabled=True,
+            endpoint__provider__status=Provider.Status.ENABLED,
+        )  # fmt: skip
 
     def of(self, customers: Any) -> CloudAccountQuerySet:
         """The accounts of these customers (see `CustomerQuerySet.open_to`)."""
@@ -53,7 +61,10 @@ class CloudAccount(models.Model):
     version_found = models.CharField(max_length=60, blank=True, editable=False)
     generation = models.CharField(max_length=20, blank=True, editable=False)  # key of its driver's capability table
     verified_at = models.DateTimeField(null=True, editable=False)
-    last_sync_at = models.DateTimeField(null=True, editable=False)  # of the last complete listing
+    last_sync_at = models.DateTimeField(null=True, editable=False)  # of the last reading that brought all up to date
+    swept_at = models.DateTimeField(null=True, editable=False)  # of the last complete listing
+    changes_from = models.DateTimeField(null=True, editable=False)  # when the last good reading began; null: in doubt
+    vouched_at = models.DateTimeField(null=True, editable=False)  # staff: what went missing until then was deleted
     next_sync_at = models.DateTimeField(db_default=Now(), editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)  # in a row
     server_count = models.PositiveIntegerField(default=0, editable=False)
@@ -106,13 +117,19 @@ class SyncRun(Job):
         PERSON = "person", "Asked for"
         COMMAND = "command", "Command"
 
+    class Mode(models.TextChoices):
+        FULL = "full", "Whole listing"
+        CHANGES = "changes", "Changes only"
+
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="sync_runs")
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.FULL)
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.SCHEDULE)
     credentials_version = models.BigIntegerField(default=0)
     seen = models.PositiveIntegerField(default=0)
     added = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
     missing = models.PositiveIntegerField(default=0)
+    gone = models.PositiveIntegerField(default=0)
     calls = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(null=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 
@@ -12,10 +12,11 @@ from console.lib.outbound import Transport
 from providers.models import CloudEndpoint
 
 
-def transport(endpoint: CloudEndpoint) -> Transport:
+def transport(endpoint: CloudEndpoint, before_call: Callable[[str], None] | None = None) -> Transport:
     """What staff approved for this endpoint, and in demo mode the simulated clouds on loopback.
 
     A catalog may name further hosts; those that staff registered for the same provider, on or off, may see its tokens.
+    `before_call`: see Transport (an account's is a `pacing.Pace`).
     """
     registered = CloudEndpoint.objects.filter(provider=endpoint.provider_id).exclude(pk=endpoint.pk)
     return Transport(
@@ -23,10 +24,13 @@ def transport(endpoint: CloudEndpoint) -> Transport:
         ca=endpoint.ca or None,
         allow_http=endpoint.allow_http,
         origins=list(registered.values_list("url", flat=True)),
+        before_call=before_call,
     )
 
 
-def driver(account: CloudAccount, credentials: Mapping[str, str]) -> clouds.Driver:
+def driver(
+    account: CloudAccount, credentials: Mapping[str, str], before_call: Callable[[str], None] | None = None
+) -> clouds.Driver:
     """A driver that has not called yet. Raises what `clouds.open` raises."""
     endpoint = account.endpoint
     return clouds.open(
@@ -35,5 +39,5 @@ def driver(account: CloudAccount, credentials: Mapping[str, str]) -> clouds.Driv
         credentials=credentials,
         version=endpoint.version or None,
         region=endpoint.region or None,
-        transport=transport(endpoint),
+        transport=transport(endpoint, before_call),
     )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from typing import Any, ClassVar
+from uuid import UUID
 
 import structlog
 from channels.db import database_sync_to_async
@@ -16,6 +17,8 @@ from redis.exceptions import RedisError
 from console.lib import notify
 from console.models import User
 from providers.scope import customers_in
+from servers import watching
+from servers.models import Server
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +35,10 @@ class HintsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
     SIGN_OF_LIFE: ClassVar[float] = 20.0  # seconds; static/hints.js hangs up after 45 of silence
     LOOK_AGAIN: ClassVar[int] = 3  # signs of life between two readings of the memberships
 
+    LOOKS: ClassVar[float] = 5.0  # seconds between two words of what a page shows; more of them do not count
+
     groups_joined: set[str]
+    looked: float = float("-inf")
     heart: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -63,6 +69,29 @@ class HintsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
             await self.channel_layer.group_discard(name, self.channel_name)
         self.groups_joined = wanted
         return True
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """`{"looking": [ids]}` from a page that somebody looks at (static/hints.js): which servers it shows.
+
+        Anything else is passed over; so are servers of customers that are not open to this person.
+        """
+        try:
+            said = json.loads(text_data or "{}")
+            ids = [UUID(one) for one in said["looking"][: watching.MOST]]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return
+        now = asyncio.get_running_loop().time()
+        if ids and now - self.looked >= self.LOOKS:
+            self.looked = now
+            try:
+                await self.look(ids)
+            except (DatabaseError, OSError) as fault:
+                log.warning("look_lost", cause=str(fault))
+
+    @database_sync_to_async  # type: ignore[untyped-decorator]  # channels has no types
+    def look(self, ids: list[UUID]) -> None:
+        customers = [name.removeprefix(notify.group("")) for name in self.groups_joined]
+        watching.note(Server.objects.of(customers).filter(pk__in=ids).values_list("pk", flat=True))
 
     @database_sync_to_async  # type: ignore[untyped-decorator]  # channels has no types
     def customers(self) -> list[str] | None:

@@ -33,9 +33,10 @@ class Reach:
     customers: Sequence[UUID]
     accounts: Sequence[CloudAccount]
 
-    def servers(self) -> ServerQuerySet:
-        """Every server within reach; the door of the pages about servers."""
-        return Server.objects.filter(
+    def servers(self, gone: bool = False) -> ServerQuerySet:
+        """Every server within reach, with those that are `gone` or without; the door of the pages about servers."""
+        servers: ServerQuerySet = Server.objects.all() if gone else Server.objects.listed()
+        return servers.filter(
             customer_id__in=self.customers, account_id__in=[account.pk for account in self.accounts]
         )
 
@@ -147,7 +148,7 @@ def page(
 
 
 def _rows(condition: Q, reach: Reach) -> ServerQuerySet:
-    return Server.objects.filter(condition, account_id__in=[account.pk for account in reach.accounts])
+    return Server.objects.listed().filter(condition, account_id__in=[account.pk for account in reach.accounts])
 
 
 def _ordered(rows: ServerQuerySet, reach: Reach, order: list[str], size: int) -> Any:

@@ -7,17 +7,21 @@ import uuid
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from accounts.models import CloudAccount
 from providers.models import Customer
 from servers.querysets import ServerQuerySet
 
+LISTED = Q(gone_at__isnull=True)  # what lists show, and what their indexes hold (one holds all, for deletions)
+
 
 class Server(models.Model):
     """One server of one account. A sync writes all but the id; raw replies of the cloud are kept out of this hot row.
 
-    `missing_since` is stamped when a complete listing lacks it; a row is never deleted for that.
+    `missing_since` is stamped when a complete listing lacks it, `gone_at` when another one lacked it too and the cloud
+    said that it does not exist (servers.confirming). A gone one is in no list; its row stays, for its history.
     """
 
     class State(models.TextChoices):  # the same words as accounts.clouds.base.State
@@ -55,6 +59,7 @@ class Server(models.Model):
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
     changed_at = models.DateTimeField(db_default=Now(), editable=False)
     missing_since = models.DateTimeField(null=True)
+    gone_at = models.DateTimeField(null=True)
 
     objects = ServerQuerySet.as_manager()
 
@@ -62,9 +67,9 @@ class Server(models.Model):
         ordering = ["name", "id"]
         constraints = [models.UniqueConstraint(fields=["account", "external_id"], name="server_once")]
         indexes = [
-            models.Index(fields=["customer", "name", "id"], name="server_by_name"),
-            models.Index(fields=["customer", "state", "name", "id"], name="server_by_state"),
-            models.Index(fields=["account", "name", "id"], name="server_by_account"),
+            models.Index(fields=["customer", "name", "id"], name="server_by_name", condition=LISTED),
+            models.Index(fields=["customer", "state", "name", "id"], name="server_by_state", condition=LISTED),
+            models.Index(fields=["account", "name", "id"], name="server_by_account", condition=LISTED),
             models.Index("customer", Coalesce("cloud_created_at", "first_seen_at"), "id", name="server_by_age"),
             GinIndex(fields=["ips"], name="server_by_ip"),
         ]

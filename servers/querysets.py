@@ -11,7 +11,11 @@ from django.db.models import Q
 class ServerQuerySet(models.QuerySet[Any]):
     def of(self, customers: Any) -> ServerQuerySet:
         """The servers of these customers (see `CustomerQuerySet.open_to`), of accounts that are still there."""
-        return self.filter(customer__in=customers, account__removed_at__isnull=True)
+        return self.listed().filter(customer__in=customers, account__removed_at__isnull=True)
+
+    def listed(self) -> ServerQuerySet:
+        """Those that are not gone."""
+        return self.filter(gone_at__isnull=True)
 
     def managed(self) -> ServerQuerySet:
         """Servers with a live agent that has reported at least once."""

@@ -1,43 +1,41 @@
-"""Sync of one account: list all of it, compare by digest, write what changed in one short transaction.
+"""Sync of one account: list it, compare by digest, write what changed in one short transaction.
 
-Walk: `due` → ring → `perform` (claimed) → `linking.verify` or `linking.live` → `comparing.compare` over all pages →
-`writing.write` → hints. A fault becomes the account's status, with the reason, and changes no server.
+Walk: `turns.due` → ring → `perform` (claimed) → `linking.verify` or `linking.live` → `reading.read`: all pages, or only
+what changed since → `writing.write` → hints. A fault becomes the account's status, with the reason, and changes no
+server.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 import structlog
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from accounts import breaker, clouds, generation, linking
+from accounts import breaker, clouds, generation, linking, pacing
 from accounts.models import CloudAccount, SyncRun
 from console.lib import notify
 from console.lib.denials import Denied
 from console.lib.faults import BadCredentials, Fault, Refused, SlowDown, Unexpected, Unreachable
 from console.lib.jobs import ring
 from console.lib.jobs.kinds import Kind, pause, work
-from console.lib.jobs.leases import Keeper, Lease, Lost, claim
+from console.lib.jobs.leases import Keeper, Lease, claim
 from console.lib.jobs.rows import ACTIVE, JobState
 from providers.models import Customer, Provider
-from servers import comparing, writing
+from servers import confirming, reading, writing
 from servers.comparing import Difference
+from servers.holding import holding
 
 log = structlog.get_logger(__name__)
 
 KIND: Final = Kind(linking.SYNC, SyncRun)
-EVERY: Final = 300.0  # seconds between two syncs of a healthy account
+PATIENCE: Final = 60.0  # seconds that a call waits for the account's turn (accounts.pacing)
 KEPT: Final = timedelta(days=30)  # of sync history
-MOST_DUE: Final = 500  # accounts in one look
 
 _STATUS: Final[dict[type[Fault], CloudAccount.Status]] = {
     BadCredentials: CloudAccount.Status.BAD_CREDENTIALS,
@@ -46,41 +44,6 @@ _STATUS: Final[dict[type[Fault], CloudAccount.Status]] = {
     Refused: CloudAccount.Status.REFUSED,
     Unexpected: CloudAccount.Status.ERROR,
 }
-
-
-def due(now: datetime) -> int:
-    """Make and ring a run for each account whose time has come; returns how many.
-
-    Left out: removed accounts, those without credentials, those of suspended or closed customers, of providers that
-    are not enabled and of endpoints that are off or resting (`accounts.breaker`). Two at once are harmless.
-    """
-    with transaction.atomic():
-        waiting = list(
-            CloudAccount.objects.present()
-            .filter(
-                ~Exists(SyncRun.objects.filter(account=OuterRef("pk"), state__in=ACTIVE)),
-                next_sync_at__lte=now,
-                customer__status=Customer.Status.ACTIVE,
-                endpoint__enabled=True,
-                endpoint__provider__status=Provider.Status.ENABLED,
-            )
-            .exclude(sealed="", pending_sealed="")
-            .order_by("next_sync_at")
-            .select_for_update(skip_locked=True, no_key=True, of=("self",))
-            .values_list("pk", "endpoint_id")[:MOST_DUE]
-        )
-        resting = breaker.paused({endpoint for _, endpoint in waiting})
-        ready = [pk for pk, endpoint in waiting if endpoint not in resting]
-        runs = [SyncRun(account_id=pk) for pk in ready]
-        SyncRun.objects.bulk_create(runs, ignore_conflicts=True)
-        # A run sets its own next time when it ends; this one stands when it cannot.
-        CloudAccount.objects.filter(pk__in=ready).update(next_sync_at=now + timedelta(seconds=EVERY))
-        CloudAccount.objects.filter(pk__in=[pk for pk, endpoint in waiting if endpoint in resting]).update(
-            next_sync_at=now + timedelta(seconds=random.uniform(0.2, 1.2) * breaker.PAUSE)  # noqa: S311  # spreads load
-        )
-        for run in runs:
-            ring(KIND.name, run.pk)
-    return len(runs)
 
 
 def now(account: CloudAccount, *, accept_missing: bool = False) -> SyncRun:
@@ -100,29 +63,36 @@ def now(account: CloudAccount, *, accept_missing: bool = False) -> SyncRun:
 
 def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None:
     """The worker of a run: it ends the row itself, with counts and words. Raises Lost, and what is our own bug."""
-    started = time.monotonic()
+    started, began = time.monotonic(), timezone.now()
     account = CloudAccount.objects.select_related("customer", "endpoint__provider").get(pk=run.account_id)
     if words := _stopped(account):
         lease.end(JobState.CANCELED, words)
         return
     # Should we break, the schedule comes back later and not at once. Who asks again meanwhile sets it to now.
-    CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=Now() + timedelta(seconds=EVERY))
+    CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=Now() + timedelta(seconds=pacing.EVERY))
     tried = account.pending_version
+    pace = pacing.Pace(account.pk, PATIENCE)
     driver: clouds.Driver | None = None
-    found = Difference()
+    mode, found = SyncRun.Mode.FULL, Difference()
     try:
-        driver, doubt = _sign_in(account, lease)
-        found = comparing.compare(account.pk, driver.servers())
-        if found.suspicious and not accept_missing:
-            raise Unexpected(_frozen(account, found))
+        driver, doubt = _sign_in(account, lease, pace)
+        mode, found = reading.read(account, run, driver, began)
+        if not accept_missing:
+            _guard(account, found, began)
+        confirming.confirm(account.pk, driver, found, began)
+        reading.learn_limits(driver, pace)
         generation.learn(account, driver)
     except linking.Replaced:
         lease.again(0, "Newer credentials came meanwhile.")
         ring(KIND.name, run.pk)
     except Fault as fault:
-        _fail(account, lease, fault, tried, seen=found.seen, calls=driver.calls if driver else 0, **_took(started))
+        _fail(
+            account, lease, fault, tried, mode=mode, seen=found.seen, calls=driver.calls if driver else 0,
+            **_took(started),
+        )  # fmt: skip
     else:
-        _succeed(account, lease, found, doubt, tried, calls=driver.calls, started=started)
+        read = reading.Reading(mode, found, began, accept_missing, driver.calls, started)
+        _succeed(account, lease, read, doubt, tried)
 
 
 def _stopped(account: CloudAccount) -> str:
@@ -136,22 +106,30 @@ def _stopped(account: CloudAccount) -> str:
     return "" if account.endpoint.enabled else "Staff turned this cloud endpoint off."
 
 
-def _sign_in(account: CloudAccount, lease: Lease) -> tuple[clouds.Driver, Fault | None]:
+def _sign_in(account: CloudAccount, lease: Lease, pace: pacing.Pace) -> tuple[clouds.Driver, Fault | None]:
     """A driver, and the fault of the pending credentials when the live ones had to do."""
     if not account.pending_sealed:
-        return linking.live(account), None
+        return linking.live(account, pace), None
+    pacing.forget(account.pk)  # what a cloud asked for, it asked of the old credentials
     try:
-        return linking.verify(account, lease), None
+        return linking.verify(account, lease, pace), None
     except (BadCredentials, Refused, Unexpected) as fault:
         if not account.sealed:
             raise
         account.refresh_from_db()
-        return linking.live(account), fault
+        return linking.live(account, pace), fault
 
 
-def _frozen(account: CloudAccount, found: Difference) -> str:
-    return (
-        f"{len(found.vanished)} of {found.present} servers vanished from the listing at once, so nothing was changed. "
+def _guard(account: CloudAccount, found: Difference, at: datetime) -> None:
+    """Unexpected when so many are missing at once that nothing may be changed (SECURITY.md §7)."""
+    if found.suspicious:
+        what = f"{len(found.vanished)} of {found.present} servers vanished from the listing at once"
+    elif gone := confirming.overdue(found, at, account.vouched_at):
+        what = f"{gone} of {found.present + len(found.absent)} servers would be gone at once"
+    else:
+        return
+    raise Unexpected(
+        f"{what}, so nothing was changed. "
         f"If they were really deleted, staff can accept it: manage.py sync {account.pk} --accept-missing"
     )
 
@@ -160,25 +138,8 @@ def _took(started: float) -> dict[str, float]:
     return {"seconds": round(time.monotonic() - started, 3)}
 
 
-@contextmanager
-def _closing(account: CloudAccount, lease: Lease) -> Iterator[CloudAccount]:
-    """One short transaction in which the account is locked and the lease is ours, or Lost."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # Locks go customer, account, run, everywhere: new servers will want this one for their foreign key.
-            cursor.execute("SELECT 1 FROM providers_customer WHERE id = %s FOR KEY SHARE", [account.customer_id])
-        held = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
-        if held is None:
-            raise Lost(f"account {account.pk} is gone")
-        lease.hold()
-        yield held
-        notify.changed(account.customer_id, f"account-{account.pk}")
-        notify.changed(account.customer_id, "accounts")
-
-
-def _succeed(
-    account: CloudAccount, lease: Lease, found: Difference, doubt: Fault | None, tried: int, calls: int, started: float
-) -> None:
+def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: Fault | None, tried: int) -> None:
+    found = read.found
     status, reason = CloudAccount.Status.OK, linking.refusal(account)
     if reason:
         status = CloudAccount.Status.BAD_CREDENTIALS
@@ -188,37 +149,48 @@ def _succeed(
             f"Version {tried} of the credentials could not be verified. {doubt.words} "
             f"Version {account.credentials_version} stays in use."
         )
-    with _closing(account, lease) as held:
+    marks: dict[str, Any] = {"changes_from": read.began}
+    if read.mode == SyncRun.Mode.FULL:
+        marks["swept_at"] = Now()
+    if read.accepted:
+        marks["vouched_at"] = Now()
+    with holding(account, lease) as held:
+        _tell(account)
         if not found.empty:
             writing.write(account, found)
             notify.changed(account.customer_id, "servers")
         _note(
-            held, status, reason, tried, EVERY * random.uniform(0.9, 1.1),  # noqa: S311  # spreads load
-            failures=0, last_sync_at=Now(), server_count=found.seen,
+            held, status, reason, tried, pacing.EVERY * random.uniform(0.85, 0.97),  # noqa: S311  # spreads load
+            failures=0, last_sync_at=Now(), server_count=found.listed, **marks,
         )  # fmt: skip
         SyncRun.objects.filter(account=held, queued_at__lt=Now() - KEPT).exclude(state__in=ACTIVE).delete()
-        changed = len(found.changed) - found.added
         lease.end(
-            JobState.DONE,
-            f"{found.seen} servers: {found.added} new, {changed} changed, {len(found.vanished)} missing.",
-            seen=found.seen, added=found.added, changed=changed, missing=len(found.vanished), calls=calls,
-            credentials_version=held.credentials_version, **_took(started),
+            JobState.DONE, read.words, mode=read.mode, seen=found.seen, added=found.added, changed=read.changed,
+            missing=len(found.vanished), gone=len(found.gone), calls=read.calls,
+            credentials_version=held.credentials_version, **_took(read.started),
         )  # fmt: skip
     breaker.worked(account.endpoint_id)
 
 
 def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, **counts: Any) -> None:
     base, most = (600.0, 21600.0) if isinstance(fault, BadCredentials) else (15.0, 3600.0)
-    with _closing(account, lease) as held:
+    pacing.heed(account.pk, fault)
+    with holding(account, lease) as held:
+        _tell(account)
         wait = pause(min(held.failures + 1, 20), fault, base, most)
         status = next(status for kind, status in _STATUS.items() if isinstance(fault, kind))
-        _note(held, status, fault.words, tried, wait, failures=held.failures + 1)
+        _note(held, status, fault.words, tried, wait, failures=held.failures + 1, changes_from=None)
         lease.end(JobState.FAILED, fault.words, credentials_version=held.credentials_version, **counts)
     log.info("sync failed", account=str(account.pk), status=status.value, reason=fault.words)
     if isinstance(fault, Unreachable):
         breaker.failed(account.endpoint_id)
     else:
         breaker.worked(account.endpoint_id)
+
+
+def _tell(account: CloudAccount) -> None:
+    notify.changed(account.customer_id, f"account-{account.pk}")
+    notify.changed(account.customer_id, "accounts")
 
 
 def _note(held: CloudAccount, status: str, reason: str, tried: int, wait: float, **fields: Any) -> None:

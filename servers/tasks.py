@@ -1,4 +1,4 @@
-"""Celery shells of the servers app: reading accounts."""
+"""Celery shells of the servers app: reading accounts, and single servers of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,35 @@ from django.utils import timezone
 
 from accounts.models import SyncRun
 from console.lib.jobs.kinds import answers
-from servers import sync
+from console.lib.jobs.leases import Lease
+from servers import refreshing, sync, turns
 
-sync_account = answers(sync.KIND.name, SyncRun)(sync.perform)
+
+def _read(run: SyncRun, lease: Lease) -> None:
+    try:
+        sync.perform(run, lease)
+    finally:
+        turns.due(timezone.now())  # a turn is free: who is next does not wait for beat
+
+
+sync_account = answers(sync.KIND.name, SyncRun)(_read)
 
 
 @shared_task(name="accounts.sync_due", ignore_result=True)
 def sync_due() -> None:
     """Beat's question: which accounts are to be read now?"""
     close_old_connections()
-    sync.due(timezone.now())
+    turns.due(timezone.now())
+
+
+@shared_task(name="servers.refresh_due", ignore_result=True)
+def refresh_due() -> None:
+    """Beat's question: which servers matter just now?"""
+    close_old_connections()
+    refreshing.due(timezone.now())
+
+
+@shared_task(name=refreshing.REFRESH, ignore_result=True)
+def refresh(account: str) -> None:
+    close_old_connections()
+    refreshing.refresh_wanted(account, timezone.now())

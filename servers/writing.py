@@ -10,6 +10,8 @@ from django.db import connection
 from accounts.clouds import ServerFacts
 from accounts.models import CloudAccount
 from servers.comparing import Difference
+from servers.models import Server
+from servers.signals import servers_gone
 
 _COLUMNS: Final = (
     "external_id", "name", "state", "raw_state", "addresses", "ips", "size", "cpus", "memory_mb", "disk_gb",
@@ -22,14 +24,19 @@ _SET: Final = ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name
 _UPSERT: Final = (
     f"INSERT INTO servers_server (id, account_id, customer_id, {_NAMES})"  # noqa: S608
     f" SELECT gen_random_uuid(), %s, %s, {_NAMES} FROM incoming"
-    f" ON CONFLICT (account_id, external_id) DO UPDATE SET {_SET}, changed_at = now(), missing_since = NULL"
+    f" ON CONFLICT (account_id, external_id) DO UPDATE SET {_SET}, changed_at = now(),"
+    " missing_since = NULL, gone_at = NULL"
 )
 _TABLE: Final = f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {_NAMES} FROM servers_server WITH NO DATA"  # noqa: S608
+_GONE: Final = "UPDATE servers_server SET gone_at = now() WHERE account_id = %s AND external_id = ANY(%s) RETURNING id"
 _STAMP: Final = "UPDATE servers_server SET missing_since = {} WHERE account_id = %s AND external_id = ANY(%s)"
 
 
 def write(account: CloudAccount, difference: Difference) -> None:
-    """Bring the account's rows up to the listing, inside the caller's transaction. Missing ones are only stamped."""
+    """Bring the account's rows up to the listing, inside the caller's transaction. Missing ones are only stamped.
+
+    Those that are gone are told to the wings, whose agents and installs end with them.
+    """
     with connection.cursor() as cursor:
         if difference.changed:
             cursor.execute(_TABLE)
@@ -42,6 +49,9 @@ def write(account: CloudAccount, difference: Difference) -> None:
             cursor.execute(_STAMP.format("NULL"), [account.pk, difference.back])
         if difference.vanished:
             cursor.execute(_STAMP.format("now()"), [account.pk, difference.vanished])
+        if difference.gone:
+            cursor.execute(_GONE, [account.pk, difference.gone])
+            servers_gone.send(sender=Server, account=account, ids=[pk for (pk,) in cursor.fetchall()])
 
 
 def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:

@@ -47,6 +47,16 @@
     watch = setTimeout(() => socket.close(), SILENCE); // a half-open line says nothing for ever: hang up and dial again
   }
 
+  // Which servers somebody looks at: those are read anew within seconds (servers/watching.py). It is forgotten after a
+  // minute, so it is said again while the page is open and in front.
+  const LOOKS = 25000; // ms
+  const UUID = /^server-([0-9a-f-]{36})$/;
+  function look() {
+    if (document.hidden || !socket || socket.readyState !== WebSocket.OPEN) return;
+    const ids = [...document.querySelectorAll('[id^="server-"]')].map((element) => UUID.exec(element.id)?.[1]).filter(Boolean);
+    if (ids.length) socket.send(JSON.stringify({ looking: ids.slice(0, 100) }));
+  }
+
   function connect() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(`${scheme}//${location.host}${light.dataset.url}`);
@@ -74,6 +84,11 @@
       setTimeout(connect, most / 2 + Math.random() * most / 2);
     });
   }
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting.size) flush(); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    look();
+    if (waiting.size) flush();
+  });
+  setInterval(look, LOOKS);
   addEventListener("DOMContentLoaded", connect);
 })();

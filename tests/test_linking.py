@@ -20,7 +20,7 @@ from console.lib.jobs.rows import JobState
 from console.models import AuditEntry
 from providers import customers
 from providers.models import CloudEndpoint, Customer
-from servers import sync
+from servers import sync, turns
 from servers.models import Server
 from tests.factories import CustomerFactory, EndpointFactory
 from tests.farclouds import endpoint_at
@@ -175,7 +175,7 @@ def test_bad_first_credentials_say_so_and_are_not_tried_for_ever(site: Site, pus
     assert account.status_reason.startswith("Keystone did not accept the credentials: ")
     assert account.pending_sealed == account.sealed == ""
     CloudAccount.objects.update(next_sync_at=timezone.now())
-    assert sync.due(timezone.now()) == 0
+    assert turns.due(timezone.now()) == 0
     push(1, site.cloud.credentials)
     assert settled().status == "ok", "a refused version holds nothing, so it may be corrected"
 
@@ -313,7 +313,7 @@ def test_a_push_for_a_suspended_customer_waits_until_it_resumes(site: Site, push
     assert settled().status == "pending"
     assert not site.requests
     customers.resume(customer, ACTOR)
-    assert sync.due(timezone.now()) == 1
+    assert turns.due(timezone.now()) == 1
     assert settled().status == "ok"
 
 

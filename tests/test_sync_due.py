@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
@@ -19,17 +18,12 @@ from console.lib import audit
 from console.lib.jobs.rows import JobState
 from providers import customers
 from providers.models import CloudEndpoint, Customer, Provider
-from servers import sync, tasks
+from servers import sync, tasks, turns
 from servers.models import Server
 from tests.factories import AccountFactory
 from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db  # those that need real commits say so
-
-
-@pytest.fixture(autouse=True)
-def _closed_breakers() -> None:
-    cache.clear()
 
 
 @pytest.fixture
@@ -42,18 +36,18 @@ def account() -> CloudAccount:
 
 
 def test_an_account_whose_time_has_come_gets_one_run(account: CloudAccount) -> None:
-    assert sync.due(timezone.now()) == 1
+    assert turns.due(timezone.now()) == 1
     run = SyncRun.objects.get()
     assert (run.account_id, run.trigger, run.state) == (account.pk, "schedule", "queued")
-    assert sync.due(timezone.now()) == 0
+    assert turns.due(timezone.now()) == 0
     CloudAccount.objects.update(next_sync_at=timezone.now())
-    assert sync.due(timezone.now()) == 0, "one active run an account"
+    assert turns.due(timezone.now()) == 0, "one active run an account"
 
 
 def test_an_account_is_not_due_before_its_time(account: CloudAccount) -> None:
     CloudAccount.objects.update(next_sync_at=timezone.now() + timedelta(minutes=1))
-    assert sync.due(timezone.now()) == 0
-    assert sync.due(timezone.now() + timedelta(minutes=2)) == 1
+    assert turns.due(timezone.now()) == 0
+    assert turns.due(timezone.now() + timedelta(minutes=2)) == 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +66,7 @@ def test_nothing_is_due_of_what_is_suspended_off_removed_or_without_credentials(
     account: CloudAccount, change: Callable[[], Any]
 ) -> None:
     change()
-    assert sync.due(timezone.now()) == 0
+    assert turns.due(timezone.now()) == 0
     assert not SyncRun.objects.exists()
 
 
@@ -84,12 +78,12 @@ def test_a_run_that_was_queued_before_a_suspension_does_not_call(account: CloudA
 
 
 def test_suspending_a_customer_stops_its_syncs_and_resuming_starts_them(account: CloudAccount) -> None:
-    sync.due(timezone.now())
+    turns.due(timezone.now())
     customers.suspend(account.customer, audit.SYSTEM)
     assert SyncRun.objects.get().state == JobState.CANCELED
     CloudAccount.objects.update(next_sync_at=timezone.now() + timedelta(hours=1))
     customers.resume(account.customer, audit.SYSTEM)
-    assert sync.due(timezone.now()) == 1
+    assert turns.due(timezone.now()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -102,7 +96,7 @@ def test_two_beats_at_once_make_one_run_an_account() -> None:
 
     def beat() -> None:
         start.wait(10)
-        sync.due(timezone.now())
+        turns.due(timezone.now())
         connection.close()
 
     beats = [threading.Thread(target=beat) for _ in range(4)]
@@ -125,12 +119,12 @@ def test_an_endpoint_that_is_down_rests_after_five_failures_and_wakes_when_one_w
             sync.now(account)
         assert breaker.paused([account.endpoint_id]) == {account.endpoint_id}
         CloudAccount.objects.update(next_sync_at=timezone.now())
-        assert sync.due(timezone.now()) == 0
+        assert turns.due(timezone.now()) == 0
         assert all(moment > timezone.now() for moment in CloudAccount.objects.values_list("next_sync_at", flat=True))
         site.faults.clear()
         assert sync.now(other).state == JobState.DONE
         CloudAccount.objects.update(next_sync_at=timezone.now())
-        assert sync.due(timezone.now()) == 2
+        assert turns.due(timezone.now()) == 2
 
 
 def test_a_cloud_that_answers_no_is_not_down() -> None:

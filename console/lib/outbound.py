@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ class Transport:
     `networks`: CIDRs that staff approved beside the public internet. `ca`: PEM text; when given, only these
     authorities are trusted. `allow_http`: plain HTTP is allowed. `deadline`: seconds for a whole page. `origins`:
     further origins (scheme://host:port) that staff registered and that may see this endpoint's credentials.
+    `before_call` is told the verb of each request before it is made, and may wait, or raise a fault: then it is not.
     Raises Unexpected when a network, an origin or the CA cannot be read.
     """
 
@@ -52,8 +53,10 @@ class Transport:
         deadline: float = TOTAL,
         *,
         origins: Sequence[str] = (),
+        before_call: Callable[[str], None] | None = None,
     ) -> None:
         self.allow_http = allow_http
+        self.before_call = before_call
         self.deadline = deadline
         try:
             self.approved = addresses.networks(networks)
@@ -121,6 +124,8 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
         """One request and its whole reply, under all caps. What callers say about redirects, verification, proxies
         and time-outs does not count. Raises Unreachable, Refused or Unexpected."""
+        if self._transport.before_call is not None:
+            self._transport.before_call(request.method or "GET")
         self.calls += 1
         started = time.monotonic()
         where = _where(request.url or "")

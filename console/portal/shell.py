@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from accounts.health import STALE_AFTER
 from accounts.models import CloudAccount
 from providers.scope import customers_of
 
-STALE_AFTER = timedelta(minutes=15)
 MOST = 200  # accounts in the switcher; who has more finds them by the list's own filter
 
 

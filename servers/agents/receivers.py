@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models.functions import Now
 from django.db.models.signals import pre_delete
@@ -12,9 +13,10 @@ from accounts.models import CloudAccount
 from accounts.signals import account_removed
 from providers.models import Customer
 from providers.signals import customer_closing
-from servers.agents import checkin
+from servers.agents import checkin, enrol
 from servers.agents.models import Agent
 from servers.models import Server
+from servers.signals import servers_gone
 
 
 @receiver(account_removed)
@@ -25,6 +27,11 @@ def take_agents_off_account(account: CloudAccount, **_: Any) -> None:
 @receiver(customer_closing)
 def take_agents_off_customer(customer: Customer, **_: Any) -> None:
     checkin.remove_all(list(customer.accounts.values_list("pk", flat=True)))
+
+
+@receiver(servers_gone)
+def take_agents_off_gone_servers(ids: list[UUID], **_: Any) -> None:
+    enrol.end(Agent.objects.filter(server__in=ids), Agent.State.LEAVING)
 
 
 @receiver(pre_delete, sender=Server)

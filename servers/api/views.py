@@ -58,7 +58,7 @@ class JoinTokens(AccountView):
         return Response(JoinTokenOut({"token": token, "expires_at": expires_at}).data, status=201)
 
     def _server(self, account: CloudAccount, server_id: str) -> Server:
-        found: Server | None = Server.objects.filter(account=account, external_id=server_id).first()
+        found: Server | None = Server.objects.listed().filter(account=account, external_id=server_id).first()
         if found is None:
             words = "The account has no server of that id yet. Leave it out when the server is being launched."
             raise ValidationError({"server_external_id": [words]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models.functions import Now
 from django.dispatch import receiver
@@ -19,6 +20,7 @@ from servers.agents.models import Agent
 from servers.agents.signals import first_heartbeat
 from servers.installs import heartbeat, install
 from servers.installs.models import Install, InstallBatch
+from servers.signals import servers_gone
 
 
 @receiver(first_heartbeat)
@@ -53,6 +55,11 @@ def settle(pk: Any, **_: Any) -> None:
 @receiver((customer_closing, customer_suspended))
 def stop_for_customer(customer: Customer, **_: Any) -> None:
     install.cancel_for(Install.objects.filter(batch__customer=customer), "The customer was suspended or closed.")
+
+
+@receiver(servers_gone)
+def stop_for_gone_servers(ids: list[UUID], **_: Any) -> None:
+    install.cancel_for(Install.objects.filter(server__in=ids), "The server is gone from its cloud.")
 
 
 @receiver(account_removed)

@@ -15,7 +15,7 @@ from accounts.health import trouble
 from accounts.models import CloudAccount
 from accounts.visit import Visit, visit
 from console.lib.pages import signed_in
-from servers import finding
+from servers import finding, watching
 from servers.facets import Counts, count
 from servers.finding import Page, Reach
 from servers.presence import word
@@ -51,6 +51,7 @@ def page(request: HttpRequest) -> HttpResponse:
             found = finding.page(reach, query, asked.sort, asked.cursor, counts.ids)
     except QueryError as refusal:
         wrong = refusal.words
+    watching.note(server.pk for server in found.rows)
     context = {
         "section": "servers",
         "asked": asked,

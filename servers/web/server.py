@@ -17,6 +17,7 @@ from accounts.visit import visit
 from console.lib.pages import person, signed_in
 from console.models import AuditEntry
 from console.templatetags.look import duration, megabytes
+from servers import watching
 from servers.agents import checkin
 from servers.agents.models import Agent
 from servers.installs import install
@@ -31,8 +32,8 @@ HISTORY = 30
 
 
 def server_of(request: HttpRequest, pk: UUID) -> Server:
-    """A server within reach, with agent, account and presence; else a 404."""
-    servers = reach_of(visit(request)).servers().annotate(presence=word())
+    """A server within reach, gone ones too, with agent, account and presence; else a 404."""
+    servers = reach_of(visit(request)).servers(gone=True).annotate(presence=word())
     joined = servers.select_related("agent", "customer", "account__customer", "account__endpoint__provider")
     found: Server = get_object_or_404(joined.defer("account__sealed", "account__pending_sealed"), pk=pk)
     return found
@@ -44,6 +45,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The page; hints fetch it again and take the part that changed."""
     server = server_of(request, pk)
     row = rows([server])[0]
+    watching.note([server.pk] if server.gone_at is None else [])
     latest = server.installs.select_related("batch__by").order_by("-queued_at").first()
     context = {
         "section": "servers",
@@ -72,6 +74,8 @@ def _removal(row: Row) -> dict[str, Any]:
 
 def cannot_install(server: Server) -> str:
     """Why the agent cannot be installed at the moment, as a sentence; empty when it can."""
+    if server.gone_at is not None:
+        return "This server is gone."
     if server.customer.status != "active":
         return "This workspace is suspended: nothing can be installed."
     cause, fix = install.refusals([server]).get(server.pk, ("", ""))
@@ -192,6 +196,8 @@ def _history(server: Server) -> list[Moment]:
         told.append(Moment(server.changed_at, "stopped", "Its cloud told something new of it"))
     if server.missing_since:
         told.append(Moment(server.missing_since, "attention", f"No longer listed by {server.account}"))
+    if server.gone_at:
+        told.append(Moment(server.gone_at, "failed", f"Gone: {server.account} says that it does not exist any more"))
     if server.cloud_created_at:
         told.append(Moment(server.cloud_created_at, "stopped", "Created in the cloud"))
     return list(islice(moments.in_order(told), HISTORY))
