@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import Any
@@ -40,10 +41,12 @@ def _keep_djangos(**_: Any) -> None:
 
 @worker_process_init.connect(weak=False)
 def _bind_life(**_: Any) -> None:
-    """A pool process ends with its worker, even when that one was killed."""
+    """A pool process ends with its worker, even when that one was killed. What it has loaded it keeps."""
     from console.lib.children import die_with_parent
 
     die_with_parent(signal.SIGKILL)
+    gc.collect()
+    gc.freeze()  # a listing makes a million objects: without this each look at them looks at all that is loaded too
 
 
 @worker_ready.connect(weak=False)

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 REFRESH: Final = "servers.refresh"  # the task that asks for the servers of one account (servers/tasks.py)
 EVERY: Final = 10.0  # seconds between two looks at a server; with beat's five it is seen within 15
+LIMITED: Final = 21.0  # seconds between whole readings of a cloud with limits: Essex tells changes three times a minute
 BY_ID: Final = 20  # servers of one account; when more are wanted, the whole account is read
 ACCOUNTS: Final = 200  # that are asked in one look
 SHARE: Final = 6  # a whole reading that takes a second comes again after six at the earliest
@@ -56,7 +57,8 @@ def due(now: datetime) -> int:
 def hurry(account_id: Any, now: datetime) -> bool:
     """Let the account be read as a whole as soon as its turn comes, unless it just was, or readings take long."""
     last = SyncRun.objects.filter(account=account_id, seconds__isnull=False).order_by("-queued_at").first()
-    pause = timedelta(seconds=max(EVERY, SHARE * (last.seconds or 0.0) if last else 0.0))
+    least = LIMITED if pacing.known(account_id) else EVERY
+    pause = timedelta(seconds=max(least, SHARE * (last.seconds or 0.0) if last else 0.0))
     accounts = CloudAccount.objects.filter(
         Q(last_sync_at__isnull=True) | Q(last_sync_at__lte=now - pause), pk=account_id, failures=0, next_sync_at__gt=now
     )

@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from accounts import breaker, pacing
+from accounts.clouds.operations import Rate
 from accounts.models import CloudAccount, SyncRun
 from console.demo.openstack import Cloud, Site, serve
 from console.lib import notify
@@ -186,6 +187,13 @@ def test_an_account_whose_readings_take_long_is_not_hurried_all_the_time(account
     now = timezone.now()
     assert not refreshing.hurry(account.pk, now + timedelta(seconds=100))
     assert refreshing.hurry(account.pk, now + timedelta(seconds=125))
+
+
+def test_a_cloud_with_limits_is_hurried_less_often(account: CloudAccount) -> None:
+    pacing.learn(account.pk, [Rate(10, 60, "POST")])
+    now = timezone.now()
+    assert not refreshing.hurry(account.pk, now + timedelta(seconds=15))
+    assert refreshing.hurry(account.pk, now + timedelta(seconds=22))
 
 
 def test_one_that_fails_keeps_its_pause_however_many_look(account: CloudAccount) -> None:
