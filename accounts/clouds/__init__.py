@@ -15,6 +15,7 @@ from console.lib.outbound import Transport
 _DRIVERS: Final = {
     "openstack": "accounts.clouds.openstack_acting:OpenStack",
     "cloudstack": "accounts.clouds.cloudstack:CloudStack",
+    "vcloud": "accounts.clouds.vcloud:VCloud",
 }
 
 
@@ -41,12 +42,30 @@ def open(
     return driver
 
 
+def platforms() -> tuple[str, ...]:
+    """The platforms that have a driver."""
+    return tuple(_DRIVERS)
+
+
+def tables(platform: str) -> Mapping[str, Capabilities]:
+    """Generation (Checked.generation) → what a cloud of it can do, the oldest first."""
+    found: Mapping[str, Capabilities] = import_module(f"accounts.clouds.{platform}_capabilities").CAPABILITIES
+    return found
+
+
 def capabilities(platform: str, generation: str) -> Capabilities | None:
-    """What a cloud of this generation (Checked.generation) can do; None while that is not known. Makes no call."""
-    if platform not in _DRIVERS or not generation:
-        return None
-    tables: Mapping[str, Capabilities] = import_module(f"accounts.clouds.{platform}_capabilities").CAPABILITIES
-    return tables.get(generation)
+    """What a cloud of this generation can do; None while that is not known. Makes no call."""
+    return tables(platform).get(generation) if platform in _DRIVERS else None
 
 
-__all__ = ["Address", "Checked", "Driver", "ServerFacts", "State", "capabilities", "open"]
+__all__ = [
+    "Address",
+    "Checked",
+    "Driver",
+    "ServerFacts",
+    "State",
+    "capabilities",
+    "open",
+    "platforms",
+    "tables",
+]

@@ -89,7 +89,7 @@ def replaying() -> Iterator[Replay]:
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             replay.headers.append(dict(self.headers.items()))
-            replay.bodies.append(json.loads(body) if body else None)
+            replay.bodies.append(json.loads(body) if body[:1] in (b"{", b"[") else body.decode() or None)
             replay.queries.append(urlsplit(self.path).query)
             reply = replay.answer(self.command, self.path)
             self.send_response(reply.status)

@@ -1,0 +1,183 @@
+"""Calls to one vCloud cell: signed in, signed in again once when the session ran out, several at a time where many
+pages have no list of their own (vCloud 1.0).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import requests
+
+from accounts.clouds import vcloud_replies as replies
+from accounts.clouds import vcloud_signin as signin
+from accounts.clouds import vcloud_xml as xml
+from console.lib.faults import BadCredentials, Unexpected
+from console.lib.outbound import Session, Transport, origin
+
+CONNECTIONS: Final = 8  # at once to one cell
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The body of a request and its media type, without prefix and +xml."""
+
+    kind: str
+    body: str | bytes
+
+
+class Wire:
+    """One account at one cell. Only `gather` uses threads, and each of those has a connection of its own."""
+
+    def __init__(self, url: str, credentials: Mapping[str, str], version: str | None, transport: Transport) -> None:
+        needed = ("api_token", "org") if "api_token" in credentials else ("username", "org", "password")
+        if lacking := [key for key in needed if not credentials.get(key)]:
+            raise BadCredentials(f"The vCloud credentials lack {' and '.join(lacking)}.")
+        self._url = url
+        self._credentials = dict(credentials)
+        self._secrets = tuple(value for key, value in credentials.items() if key in ("password", "api_token"))
+        self._wanted = version
+        self._transport = transport
+        self._http = transport.session(url)
+        self._spare: list[Session] = []
+        self._sessions = [self._http]
+        self._signing = threading.Lock()
+        self._signed: signin.Signed | None = None
+        self._spoken: signin.Spoken | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(session.calls for session in self._sessions)
+
+    @property
+    def spoken(self) -> signin.Spoken:
+        """The version that was agreed on; asks the cell when that is not known yet."""
+        if self._spoken is None:
+            self._spoken = signin.negotiate(self._http, self._url, self._wanted)
+        return self._spoken
+
+    @property
+    def start(self) -> xml.Element:
+        """The document that a session starts at."""
+        return self._session().start
+
+    def _session(self, stale: signin.Signed | None = None) -> signin.Signed:
+        """The session; a new one when there is none, or when `stale` is what we have."""
+        with self._signing:
+            if self._signed is None or self._signed is stale:
+                self._signed = signin.sign_in(self._http, self._url, self.spoken, self._credentials)
+            return self._signed
+
+    # --- calls
+
+    def get(self, address: str) -> xml.Element:
+        return self.read(self.request("GET", address))
+
+    def find(self, address: str) -> xml.Element | None:
+        """As get; None when the cell says that there is no such thing."""
+        response = self.request("GET", address)
+        return None if replies.missing(response) else self.read(response)
+
+    def read(self, response: requests.Response) -> xml.Element:
+        return replies.body(response, self._secrets)
+
+    def fault(self, response: requests.Response) -> Exception:
+        return replies.fault(response, self._secrets)
+
+    def request(
+        self, method: str, address: str, content: Content | None = None, http: Session | None = None
+    ) -> requests.Response:
+        """One call; repeated once with a new session when this one ran out (30 minutes idle: 401, or 403 on some)."""
+        self.guard(address)
+        http = http or self._http
+        session = self._session()
+        response = self._once(method, address, content, http, session)
+        if response.status_code == 401 or (response.status_code == 403 and not self._alive(http, session)):
+            response = self._once(method, address, content, http, self._session(stale=session))
+        return response
+
+    def guard(self, address: str) -> None:
+        """Refused unless this session may talk to where `address` points; Unexpected when it is no address."""
+        self._http.check(*origin(address))
+
+    def _once(
+        self, method: str, address: str, content: Content | None, http: Session, session: signin.Signed
+    ) -> requests.Response:
+        headers = {"Accept": self.spoken.accept, **session.headers}
+        if content is None:
+            return http.request(method, address, headers=headers)
+        headers["Content-Type"] = f"{xml.VCLOUD}{content.kind}+xml"
+        body = content.body.encode() if isinstance(content.body, str) else content.body
+        return http.request(method, address, headers=headers, data=body)
+
+    def _alive(self, http: Session, session: signin.Signed) -> bool:
+        # A 403 is also what a cell says of things that do not exist. The organisation, or the session itself, tells
+        # the two apart without a new sign-in for each.
+        org = xml.child(session.start, "Org")
+        probe = org.get("href", "") if org is not None else session.start.get("href", "")
+        if not probe:
+            return False
+        self.guard(probe)
+        return self._once("GET", probe, None, http, session).ok
+
+    # --- many at once
+
+    def gather(self, addresses: Iterable[str], reading: Callable[[xml.Element], T]) -> list[T | None]:
+        """`reading` of each page, in order, over up to CONNECTIONS at a time; None for a page that is gone.
+
+        The first fault is raised, after the calls that are under way have ended.
+        """
+        wanted = list(addresses)
+        self._session()  # signed in once, before there are threads
+        if len(wanted) < 2:
+            return [reading(page) if (page := self.find(address)) is not None else None for address in wanted]
+        workers = min(CONNECTIONS, len(wanted))
+        while len(self._spare) < workers:
+            self._spare.append(self._transport.session(self._url))
+            self._sessions.append(self._spare[-1])
+        idle = list(self._spare)
+
+        def one(address: str) -> T | None:
+            http = idle.pop()  # lists are safe to pop and append from threads
+            try:
+                response = self.request("GET", address, http=http)
+            finally:
+                idle.append(http)
+            return None if replies.missing(response) else reading(self.read(response))
+
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="vcloud")
+        try:
+            return list(pool.map(one, wanted))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    # --- ways through the links
+
+    def orgs(self) -> list[xml.Element]:
+        """The organisations that the user may see: one for a tenant."""
+        start = self.start
+        if not list(xml.children(start, "Org")):
+            address = xml.link(start, "down", "orgList")
+            if not address:
+                raise Unexpected(f"{replies.CELL} started a session without a list of organisations.")
+            start = self.get(address)
+        return [self.get(org.get("href", "")) for org in xml.children(start, "Org")]
+
+    def vdcs(self) -> dict[str, str]:
+        """Name by address of every virtual data centre."""
+        return {
+            address: name or xml.tail(address) for org in self.orgs() for name, address in xml.links(org, "down", "vdc")
+        }
+
+    def query(self, kind: str, *filters: str, sort: str = "") -> str:
+        """The address of the first page of the query service's records of a kind, since 1.5.
+
+        [DOC] 1.5 table 9-3: pages of at most 128, and an administrator may have cut that further.
+        """
+        base = xml.link(self.start, "down", "query.queryList") or f"{self.spoken.root}/query"
+        narrowed = f"&filter={';'.join(filters)}" if filters else ""
+        return f"{base}?type={kind}&format=records&page=1&pageSize=128{narrowed}" + (f"&sortAsc={sort}" if sort else "")

@@ -1,0 +1,77 @@
+"""Sync of vCloud accounts with real PostgreSQL against simulated cells, from sign-in to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.clouds import vcloud_addresses
+from accounts.models import CloudAccount
+from console.demo.vcloud import Cloud, Site, serve
+from console.lib.jobs.rows import JobState
+from providers.models import CloudEndpoint
+from servers import sync
+from servers.models import Server
+from tests.factories import AccountFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["1.0", "1.5", "38.1"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    vcloud_addresses._kept.clear()
+    with serve(Cloud.sized(25, generation=request.param)) as served:
+        yield served
+
+
+@pytest.fixture
+def account(site: Site) -> CloudAccount:
+    made: CloudAccount = AccountFactory(
+        endpoint__platform=CloudEndpoint.Platform.VCLOUD, endpoint__url=site.url, endpoint__networks=["127.0.0.1/32"]
+    )
+    made.close_pending(site.cloud.credentials, 1)
+    made.save()
+    return made
+
+
+def test_credentials_are_verified_and_every_server_comes_with_its_facts(site: Site, account: CloudAccount) -> None:
+    run = sync.now(account)
+    assert (run.state, run.seen, run.added) == (JobState.DONE, 25, 25), run.outcome
+    account.refresh_from_db()
+    assert (account.status, account.credentials_version, account.pending_version) == ("ok", 1, 0)
+    for vm_id, vm in site.cloud.vms.items():
+        server = Server.objects.get(account=account, external_id=f"vm-{vm_id}")
+        assert (server.name, server.raw_state, server.region) == (vm.name, vm.word, "demo-vdc")
+        assert (server.cpus, server.memory_mb, server.ips) == (vm.cpus, vm.memory_mb, [vm.nics[0].ip])
+
+
+def test_a_second_sync_writes_only_what_changed(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    changed, gone, *_ = site.cloud.vms
+    site.cloud.set_status(changed, "SUSPENDED", deployed=False)
+    site.cloud.remove(gone)
+    run = sync.now(account)
+    assert (run.seen, run.added, run.changed, run.missing) == (24, 0, 1, 1)
+    assert Server.objects.get(external_id=f"vm-{changed}").state == "suspended"
+    assert Server.objects.get(external_id=f"vm-{gone}").missing_since is not None
+
+
+def test_a_fault_in_mid_listing_changes_no_server_and_says_why(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    site.faults.inject("broken", times=None)
+    run = sync.now(account)
+    account.refresh_from_db()
+    assert run.state == JobState.FAILED
+    assert account.status == "error"
+    assert "java.lang.NullPointerException" in account.status_reason
+    assert Server.objects.filter(missing_since=None).count() == 25
+
+
+def test_a_changed_password_is_a_matter_for_a_person(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    site.cloud.password = "another"
+    sync.now(account)
+    account.refresh_from_db()
+    assert account.status == "bad_credentials"
+    assert Server.objects.filter(missing_since=None).count() == 25
