@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from accounts.clouds.vcloud_rows import Details
+from accounts.clouds.vcloud_rows import Details, Record
 
 MOST: Final = 40_000  # servers, of all accounts of this process: about 30 MB
 SECONDS: Final = 3600.0
 
 _LOOKED_AT: Final = ("status", "isDeployed", "networkName", "name", "container", "ipAddress")
 
-_kept: OrderedDict[tuple[bytes, str], tuple[tuple[str | None, ...], float, Details]] = OrderedDict()
+_kept: OrderedDict[tuple[bytes, str], tuple[tuple[str, ...], float, Details]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -33,7 +33,7 @@ class Known:
         self._account = blake2b(whose.encode(), digest_size=16).digest()
         self._clock = clock
 
-    def get(self, vm_id: str, record: Mapping[str, str]) -> Details | None:
+    def get(self, vm_id: str, record: Record) -> Details | None:
         """None when its record has changed since, when a task is at work on it, or when it is too long ago."""
         key = (self._account, vm_id)
         with _lock:
@@ -41,14 +41,14 @@ class Known:
             if held is None:
                 return None
             mark, until, details = held
-            if record.get("isBusy") == "true" or mark != _mark(record) or until < self._clock():
+            if record.get("isBusy", "") == "true" or mark != _mark(record) or until < self._clock():
                 del _kept[key]
                 return None
             _kept.move_to_end(key)
         return details
 
-    def put(self, vm_id: str, record: Mapping[str, str], details: Details) -> None:
-        if record.get("isBusy") == "true":
+    def put(self, vm_id: str, record: Record, details: Details) -> None:
+        if record.get("isBusy", "") == "true":
             return
         # Spread, so that not all of an account runs out in one sync.
         until = self._clock() + SECONDS * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load
@@ -59,5 +59,5 @@ class Known:
                 _kept.popitem(last=False)
 
 
-def _mark(record: Mapping[str, str]) -> tuple[str | None, ...]:
-    return tuple(record.get(name) for name in _LOOKED_AT)
+def _mark(record: Record) -> tuple[str, ...]:
+    return tuple(record.get(name, "") for name in _LOOKED_AT)

@@ -6,7 +6,7 @@ server carries its addresses below 5.7; 1.0 has neither a query nor paging.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.base import ServerFacts
 from accounts.clouds.vcloud_addresses import Known
+from accounts.clouds.vcloud_rows import Record
 from accounts.clouds.vcloud_wire import Wire
 from console.lib.faults import Refused, Unexpected
 
@@ -24,7 +25,6 @@ AT_ONCE: Final = 64  # vApps read before their servers are handed on
 MOST_CHANGED: Final = 100  # beyond that the whole list is fewer calls
 
 Page = tuple[ServerFacts, ...]
-Record = Mapping[str, str]
 
 
 class Listing:
@@ -216,15 +216,11 @@ class Listing:
         """Whether only its document tells the addresses."""
         if self._wire.spoken.version < (5, 7):
             return True
-        return not record.get("ipAddress") and record.get("networkName", "") not in ("", "none")
+        return not record.get("ipAddress", "") and record.get("networkName", "") not in ("", "none")
 
 
-def _records(page: xml.Element, *names: str) -> list[Record]:
-    return [
-        dict(child.attrib)
-        for child in page
-        if (name := xml.name_of(child)).endswith("Record") and (not names or name in names)
-    ]
+def _records(page: xml.Element) -> list[Record]:
+    return [child for child in page if xml.name_of(child).endswith("Record")]
 
 
 def _left_out(record: Record) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from socket import AF_INET, inet_pton
+from typing import Final, Protocol
 
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.base import Address, ServerFacts, State
@@ -93,8 +94,14 @@ def facts(vm: xml.Element, region: str) -> ServerFacts:
     )
 
 
-def record_facts(record: Mapping[str, str], regions: Mapping[str, str], found: Details | None) -> ServerFacts:
-    """A VMRecord's attributes; `regions` is name by vdc id, `found` what its document told where it was read."""
+class Record(Protocol):
+    """The attributes of one record of the query service: its element, or a dictionary."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+def record_facts(record: Record, regions: Mapping[str, str], found: Details | None) -> ServerFacts:
+    """A VMRecord; `regions` is name by vdc id, `found` what its document told where it was read."""
     external_id = xml.tail(record.get("href", ""))
     if not external_id or len(external_id) > 255:
         raise Unexpected("The cell listed a server without saying which.")
@@ -190,8 +197,15 @@ def _addresses(vm: xml.Element) -> tuple[Address, ...]:
 
 
 def _address(ip: str, network: str, mac: str, kind: str = "") -> Address | None:
-    try:
-        read = ip_address(ip)
-    except ValueError:
+    if not ip:
         return None  # none yet, as before the first DHCP lease
-    return Address(str(read), read.version, kind, "" if network == "none" else xml.cut(network), mac[:40])
+    try:
+        inet_pton(AF_INET, ip)  # ten times faster than ip_address, and there may be 50,000
+        version = 4
+    except (OSError, ValueError):
+        try:
+            read = ip_address(ip)
+        except ValueError:
+            return None
+        ip, version = str(read), read.version
+    return Address(ip, version, kind, "" if network == "none" else xml.cut(network), mac[:40])

@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -64,6 +65,7 @@ class Signed:
     start: xml.Element
 
 
+@lru_cache(maxsize=256)  # asked again for each record of a listing
 def ordered(number: str) -> Version:
     return tuple(int(part) for part in number.split("."))
 

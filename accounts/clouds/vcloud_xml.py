@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
 
 from lxml import etree
@@ -89,11 +88,7 @@ def links(element: Element, rel: str, *kinds: str) -> Iterator[tuple[str, str]]:
 
 def tail(address: str) -> str:
     """What names a thing in its address: the last segment. Hosts and versions before it may change."""
-    try:
-        path = urlsplit(address).path
-    except ValueError:
-        return ""
-    return path.rstrip("/").rpartition("/")[2]
+    return address.partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
 def cut(value: str) -> str:

@@ -136,7 +136,7 @@ def test_catalogs_and_their_items_lead_to_templates() -> None:
 
 def test_records_are_read_by_attribute_and_count_themselves() -> None:
     found = recorded(NEW, "query", "allCatalogs.xml")
-    assert [record["name"] for record in listing._records(found)] == ["QunyingTestCatalog", "Public", "test"]
+    assert [record.get("name", "") for record in listing._records(found)] == ["QunyingTestCatalog", "Public", "test"]
     assert found.get("total") == "3"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from accounts import clouds
@@ -328,6 +330,24 @@ def test_a_vapp_that_is_listed_but_not_shown_fails_the_walk_so_that_nothing_look
     replay.say("GET", "/api/v1.0/vApp/vapp-1", error(403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", "No access"))
     with pytest.raises(Refused, match="cannot be listed completely"):
         listed(opened(replay.url))
+
+
+def test_the_walk_reads_several_vapps_at_a_time(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    old_cell(replay, "vapp-1", "vapp-2", "vapp-3", "vapp-4")
+    together, one_by_one = threading.Barrier(4), replay.answer
+
+    def answer(method: str, path: str) -> Reply:
+        if "vapp-" in path:
+            together.wait(10)  # breaks, and the connection with it, unless four calls are under way
+        return one_by_one(method, path)
+
+    monkeypatch.setattr(replay, "answer", answer)
+    for number in range(1, 5):
+        document = vm(replay, root="/api/v1.0", space=V10).replace("vm-a", f"vm-{number}")
+        replay.say("GET", f"/api/v1.0/vApp/vapp-{number}", said(f"<VApp><Children>{document}</Children></VApp>"))
+    driver = opened(replay.url)
+    assert [facts.external_id for facts in listed(driver)] == ["vm-1", "vm-2", "vm-3", "vm-4"]
+    assert driver.calls == len(replay.asked)
 
 
 def test_a_region_that_is_no_data_centre_is_a_fault_and_not_an_empty_list(replay: Replay) -> None:
