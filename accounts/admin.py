@@ -61,8 +61,19 @@ class CloudAccountAdmin(ReadOnlyAdmin):
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     list_display = (
-        "account", "progress", "trigger", "mode", "outcome", "seen", "added", "changed", "missing", "gone", "calls",
-        "seconds", "queued_at",
+        "account",
+        "progress",
+        "trigger",
+        "mode",
+        "outcome",
+        "seen",
+        "added",
+        "changed",
+        "missing",
+        "gone",
+        "calls",
+        "seconds",
+        "queued_at",
     )
     list_filter = ("state", "trigger", "mode", "account__endpoint")
     list_select_related = ("account",)

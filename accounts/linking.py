@@ -129,9 +129,7 @@ def ask(account: CloudAccount, trigger: str) -> SyncRun:
     return active
 
 
-def verify(
-    account: CloudAccount, lease: Lease, before_call: Callable[[str], None] | None = None
-) -> clouds.Driver:
+def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], None] | None = None) -> clouds.Driver:
     """Sign in with the pending credentials; when that works they are the live ones. Returns the driver that signed in.
 
     No transaction may be open. BadCredentials ends the push as refused, and what was live stays live; any other fault

@@ -38,8 +38,16 @@ class UserAdmin(StaffAdmin):
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
     fields = (
-        "email", "first_name", "last_name", "time_zone", "is_active", "is_staff", "is_superuser", "groups",
-        "last_login", "date_joined",
+        "email",
+        "first_name",
+        "last_name",
+        "time_zone",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "groups",
+        "last_login",
+        "date_joined",
     )
     filter_horizontal = ("groups",)
 

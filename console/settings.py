@@ -32,8 +32,12 @@ if EMBEDDED:
     DATABASE_URL = DATABASE_URL or EMBEDDED.database_url
     REDIS_URL = REDIS_URL or EMBEDDED.redis_url
 PORT = read("PORT", port, 8000, "Write a port number, such as PORT=8000.")
-PUBLIC_URL = read("PUBLIC_URL", origin, f"http://127.0.0.1:{PORT}",
-                  "Write scheme and host only, such as PUBLIC_URL=https://console.example.com")
+PUBLIC_URL = read(
+    "PUBLIC_URL",
+    origin,
+    f"http://127.0.0.1:{PORT}",
+    "Write scheme and host only, such as PUBLIC_URL=https://console.example.com",
+)
 _public = urlsplit(PUBLIC_URL)
 SECURE = _public.scheme == "https"
 DEMO = read("DEMO", yes_no, bool(EMBEDDED), "Write DEMO=0 or DEMO=1.")
@@ -44,9 +48,11 @@ SECRET_KEY = read("SECRET_KEY", str, EMBEDDED.secret_key if EMBEDDED else "", ""
 if not SECRET_KEY:
     wrong("SECRET_KEY", "Set SECRET_KEY or SECRET_KEY_FILE to 50 or more random characters.")
 SEAL_KEYS = read(
-    "SEAL_KEYS", seal.parse_keys, seal.parse_keys(EMBEDDED.seal_keys) if EMBEDDED else (),
+    "SEAL_KEYS",
+    seal.parse_keys,
+    seal.parse_keys(EMBEDDED.seal_keys) if EMBEDDED else (),
     "Write NAME:BASE64 of 32 random bytes; several separated by commas, the first one seals. "
-    "Make one with: echo \"k1:$(head -c 32 /dev/urandom | base64)\"",
+    'Make one with: echo "k1:$(head -c 32 /dev/urandom | base64)"',
 )
 if not SEAL_KEYS:
     wrong("SEAL_KEYS", "Set SEAL_KEYS or SEAL_KEYS_FILE: the keys that encrypt cloud credentials (see README).")
@@ -296,8 +302,12 @@ SPECTACULAR_SETTINGS = {
         "MailState": ["queued", "sent", "failed"],
         "CustomerStatus": [("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
         "AccountStatus": [
-            ("pending", "Pending"), ("ok", "OK"), ("bad_credentials", "Credentials refused"),
-            ("unreachable", "Unreachable"), ("refused", "Refused by the cloud"), ("error", "Answered rubbish"),
+            ("pending", "Pending"),
+            ("ok", "OK"),
+            ("bad_credentials", "Credentials refused"),
+            ("unreachable", "Unreachable"),
+            ("refused", "Refused by the cloud"),
+            ("error", "Answered rubbish"),
         ],
     },
 }
@@ -309,8 +319,17 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "console.portal.staffnav.overview",
     "COLORS": {  # around the accent of static/tokens.css
         "primary": {
-            "50": "#f2f1fd", "100": "#e6e4fb", "200": "#d0ccf7", "300": "#b0a8f0", "400": "#8b7fe8", "500": "#6a5be0",
-            "600": "#5446d6", "700": "#4437b4", "800": "#382f91", "900": "#2f2973", "950": "#1d1947",
+            "50": "#f2f1fd",
+            "100": "#e6e4fb",
+            "200": "#d0ccf7",
+            "300": "#b0a8f0",
+            "400": "#8b7fe8",
+            "500": "#6a5be0",
+            "600": "#5446d6",
+            "700": "#4437b4",
+            "800": "#382f91",
+            "900": "#2f2973",
+            "950": "#1d1947",
         }
     },
 }

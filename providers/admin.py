@@ -29,7 +29,9 @@ class KeyForm(forms.Form):
         max_length=80, required=False, widget=UnfoldAdminTextInputWidget, help_text="What it is for, such as billing."
     )
     scopes = forms.MultipleChoiceField(
-        choices=list(keys.SCOPES.items()), required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        choices=list(keys.SCOPES.items()),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None ticked: all.",
     )
     sandbox = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget, help_text="For trials: mst_test_….")
@@ -111,8 +113,12 @@ class ProviderAdmin(StaffAdmin):
         if request.method == "POST" and form.is_valid():
             _, text = keys.issue(provider, actor=who(request), **form.cleaned_data)
         context = {
-            **self.admin_site.each_context(request), "title": f"Issue a key for {provider}", "subject": provider,
-            "form": form, "text": text, "back": reverse("admin:providers_provider_change", args=[provider.pk]),
+            **self.admin_site.each_context(request),
+            "title": f"Issue a key for {provider}",
+            "subject": provider,
+            "form": form,
+            "text": text,
+            "back": reverse("admin:providers_provider_change", args=[provider.pk]),
             "opts": self.opts,
         }
         return TemplateResponse(request, "admin/issue_key.html", context)
@@ -154,8 +160,10 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         told: dict[str, Any] = super().clean() or {}
         wrong = endpoints.faults(
-            url=told.get("url", "https://given.wrong.example"), allow_http=bool(told.get("allow_http")),
-            networks=told.get("networks") or [], ca=told.get("ca") or "",
+            url=told.get("url", "https://given.wrong.example"),
+            allow_http=bool(told.get("allow_http")),
+            networks=told.get("networks") or [],
+            ca=told.get("ca") or "",
         )
         for field, words in wrong.items():
             self.add_error(field, words)
@@ -171,8 +179,19 @@ class CloudEndpointAdmin(StaffAdmin):
     search_fields = ("name", "slug", "url", "provider__name")
     readonly_fields = ("version_found", "created_at")
     fields = (
-        "provider", "slug", "name", "platform", "url", "version", "version_found", "region", "networks", "allow_http",
-        "ca", "enabled", "created_at",
+        "provider",
+        "slug",
+        "name",
+        "platform",
+        "url",
+        "version",
+        "version_found",
+        "region",
+        "networks",
+        "allow_http",
+        "ca",
+        "enabled",
+        "created_at",
     )
 
     def has_delete_permission(self, request: HttpRequest, obj: CloudEndpoint | None = None) -> bool:

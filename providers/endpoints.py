@@ -18,15 +18,33 @@ from providers.models import CloudEndpoint, Provider
 
 
 def register(
-    provider: Provider, slug: str, *, platform: str, url: str, actor: audit.Actor, name: str = "", version: str = "",
-    region: str = "", ca: str = "", networks: Sequence[str] = (), allow_http: bool = False,
+    provider: Provider,
+    slug: str,
+    *,
+    platform: str,
+    url: str,
+    actor: audit.Actor,
+    name: str = "",
+    version: str = "",
+    region: str = "",
+    ca: str = "",
+    networks: Sequence[str] = (),
+    allow_http: bool = False,
 ) -> tuple[CloudEndpoint, bool]:
     """Make the endpoint, or bring it up to date; the same again changes nothing. Returns it, and whether it is new.
 
     Raises Wrong with the fields that are, each with what to write instead.
     """
-    told: dict[str, Any] = {"platform": platform, "url": url, "version": version, "region": region, "ca": ca,
-                            "networks": list(networks), "allow_http": allow_http, "name": name or slug}
+    told: dict[str, Any] = {
+        "platform": platform,
+        "url": url,
+        "version": version,
+        "region": region,
+        "ca": ca,
+        "networks": list(networks),
+        "allow_http": allow_http,
+        "name": name or slug,
+    }
     wrong = faults(url=url, allow_http=allow_http, networks=networks, ca=ca)
     if platform not in CloudEndpoint.Platform.values:
         wrong["platform"] = [f"Write one of {', '.join(CloudEndpoint.Platform.values)}."]
@@ -46,8 +64,13 @@ def register(
         if changed:
             endpoint.save(update_fields=changed)
         if made or changed:
-            audit.note(actor, "endpoint.registered" if made else "endpoint.changed", target=endpoint,
-                       provider_id=provider.pk, detail={"url": url, "fields": changed})
+            audit.note(
+                actor,
+                "endpoint.registered" if made else "endpoint.changed",
+                target=endpoint,
+                provider_id=provider.pk,
+                detail={"url": url, "fields": changed},
+            )
     return endpoint, made
 
 

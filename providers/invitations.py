@@ -41,6 +41,4 @@ def decline(user: User, pk: UUID) -> Membership | None:
 
 def _note(user: User, verb: str, membership: Membership) -> None:
     customer = membership.customer
-    audit.note(
-        audit.Actor.of(user), verb, target=membership, customer_id=customer.pk, provider_id=customer.provider_id
-    )
+    audit.note(audit.Actor.of(user), verb, target=membership, customer_id=customer.pk, provider_id=customer.provider_id)

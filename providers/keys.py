@@ -37,8 +37,13 @@ class KeyRefused(Exception):
 
 
 def issue(
-    provider: Provider, *, actor: audit.Actor, name: str = "", sandbox: bool = False,
-    scopes: Collection[str] = (), expires_at: datetime | None = None,
+    provider: Provider,
+    *,
+    actor: audit.Actor,
+    name: str = "",
+    sandbox: bool = False,
+    scopes: Collection[str] = (),
+    expires_at: datetime | None = None,
 ) -> tuple[ProviderKey, str]:
     """A new key and its text, which is kept nowhere. No scopes: all. Raises Wrong for an unknown one."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
@@ -47,8 +52,13 @@ def issue(
     text = f"mst_{'test' if sandbox else 'live'}_{prefix}_{secrets.token_urlsafe(32)}"
     with transaction.atomic():
         key = ProviderKey.objects.create(
-            provider=provider, name=name, prefix=prefix, digest=_digest(text), sandbox=sandbox,
-            scopes=sorted(set(scopes)), expires_at=expires_at,
+            provider=provider,
+            name=name,
+            prefix=prefix,
+            digest=_digest(text),
+            sandbox=sandbox,
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at,
         )
         audit.note(actor, "provider_key.issued", target=key, provider_id=provider.pk, detail={"scopes": key.scopes})
     return key, text

@@ -25,7 +25,10 @@ def issue(
     """A new token; `address` makes it a link. With a customer, the sign-in will see that customer only."""
     token = secrets.token_urlsafe(32)
     SignInLink.objects.create(
-        digest=_digest(token), purpose=purpose, user=user, customer=customer,
+        digest=_digest(token),
+        purpose=purpose,
+        user=user,
+        customer=customer,
         expires_at=timezone.now() + (lifetime or LIFETIMES[purpose]),
     )
     return token

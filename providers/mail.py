@@ -27,7 +27,9 @@ def queue(customer: Customer, membership: Membership) -> Mail:
     known = membership.founding or membership.accepted_at is not None
     mail = Mail(
         kind=Mail.Kind.WELCOME if known else Mail.Kind.INVITATION,
-        to=membership.user.email, user=membership.user, customer=customer,
+        to=membership.user.email,
+        user=membership.user,
+        customer=customer,
     )
     # One id for all attempts: a mail server or program that got it twice after a crash of ours can tell.
     mail.message_id = f"<{mail.pk}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2] or 'localhost'}>"
@@ -63,12 +65,19 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
     customer, provider = mail.customer, mail.customer.provider if mail.customer else None
     host = provider.name if provider else "Muster"
     context = {
-        "person": mail.user, "customer": customer, "provider": provider, "host": host, "kind": mail.kind,
+        "person": mail.user,
+        "customer": customer,
+        "provider": provider,
+        "host": host,
+        "kind": mail.kind,
         **_door(mail),
     }
     subject = " ".join(SUBJECTS[Mail.Kind(mail.kind)].format(host=host).split())
     message = EmailMultiAlternatives(
-        subject, render_to_string(f"mail/{mail.kind}.txt", context), settings.DEFAULT_FROM_EMAIL, [mail.to],
+        subject,
+        render_to_string(f"mail/{mail.kind}.txt", context),
+        settings.DEFAULT_FROM_EMAIL,
+        [mail.to],
         headers={"Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(render_to_string(f"mail/{mail.kind}.html", context), "text/html")
@@ -88,14 +97,17 @@ def _door(mail: Mail) -> dict[str, object]:
     lifetime = links.LIFETIMES[links.Purpose.SET_PASSWORD]
     token = links.issue(user, links.Purpose.SET_PASSWORD, mail.customer, lifetime)
     return {
-        "url": links.address(links.Purpose.SET_PASSWORD, token), "expires_at": timezone.now() + lifetime,
+        "url": links.address(links.Purpose.SET_PASSWORD, token),
+        "expires_at": timezone.now() + lifetime,
         "sets_password": True,
     }
 
 
 def _judged(code: int, words: str) -> Unreachable | Refused:
-    return Refused(f"The mail server refused it: {words}") if 500 <= code < 600 else Unreachable(
-        f"The mail server put it off: {words}"
+    return (
+        Refused(f"The mail server refused it: {words}")
+        if 500 <= code < 600
+        else Unreachable(f"The mail server put it off: {words}")
     )
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class ProviderKeyQuerySet(models.QuerySet[Any]):
     def live(self) -> ProviderKeyQuerySet:
         """Neither revoked nor expired, of a provider that staff enabled."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True,
-                           provider__status="enabled")
+        return self.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), revoked_at__isnull=True, provider__status="enabled"
+        )
 
 
 class CustomerQuerySet(models.QuerySet[Any]):

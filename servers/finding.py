@@ -36,9 +36,7 @@ class Reach:
     def servers(self, gone: bool = False) -> ServerQuerySet:
         """Every server within reach, with those that are `gone` or without; the door of the pages about servers."""
         servers: ServerQuerySet = Server.objects.all() if gone else Server.objects.listed()
-        return servers.filter(
-            customer_id__in=self.customers, account_id__in=[account.pk for account in self.accounts]
-        )
+        return servers.filter(customer_id__in=self.customers, account_id__in=[account.pk for account in self.accounts])
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,7 @@ def named(value: str, accounts: Sequence[CloudAccount]) -> list[CloudAccount]:
     raise QueryError(f'No account is called "{value}". ' + (f"There are: {have}." if have else "There are none yet."))
 
 
-def page(
-    reach: Reach, query: Query, sort: str = "name", cursor: str = "", ids: Sequence[UUID] | None = None
-) -> Page:
+def page(reach: Reach, query: Query, sort: str = "name", cursor: str = "", ids: Sequence[UUID] | None = None) -> Page:
     """A page of what matches. `sort` is a key of SORTS, with "-" before it for the other way round.
 
     `ids`: all that match, when that is known already (servers.facets); then nothing is searched again.

@@ -15,8 +15,12 @@ T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", default=os.environ.get("MUSTER_FULL") == "1",
-                     help="use the large numbers that the issues name")
+    parser.addoption(
+        "--full",
+        action="store_true",
+        default=os.environ.get("MUSTER_FULL") == "1",
+        help="use the large numbers that the issues name",
+    )
 
 
 @pytest.fixture(scope="session")

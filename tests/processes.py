@@ -34,8 +34,18 @@ def wait(true: Callable[[], T], seconds: float, words: str) -> T:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """What a newcomer's shell would hand down, with this home, and nothing of this test run's servers."""
-    ours = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SEAL_KEYS", "DEMO", "PORT", "PUBLIC_URL", "DATABASE_POOL",
-            "DJANGO_SETTINGS_MODULE", children.MARK)
+    ours = (
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+        "SEAL_KEYS",
+        "DEMO",
+        "PORT",
+        "PUBLIC_URL",
+        "DATABASE_POOL",
+        "DJANGO_SETTINGS_MODULE",
+        children.MARK,
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", *ours))}
     return {**kept, "MUSTER_HOME": str(home), **more}
 
@@ -65,8 +75,15 @@ def engine_of_its_own(home: Path) -> Iterator[Engine]:
 
 def manage(env: dict[str, str], *argv: str) -> str:
     """Run `manage.py` to its end; its output. AssertionError with what it said when it fails."""
-    done = subprocess.run([sys.executable, "manage.py", *argv], env=env, cwd=ROOT, capture_output=True, text=True,
-                          check=False, timeout=180)
+    done = subprocess.run(
+        [sys.executable, "manage.py", *argv],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -274,10 +274,7 @@ def worker(row: Action) -> subprocess.Popen[bytes]:
     """A process of its own that takes the row up once."""
     there = connection.settings_dict
     url = f"postgres://{there['USER']}:{there['PASSWORD']}@{there['HOST']}:{there['PORT']}/{there['NAME']}"
-    code = (
-        "import django; django.setup();"
-        f"from servers.actions import tasks; tasks.run('{row.pk}')"
-    )
+    code = f"import django; django.setup();from servers.actions import tasks; tasks.run('{row.pk}')"
     env = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "console.settings",
            "PUBLIC_URL": settings.PUBLIC_URL}  # fmt: skip
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env)

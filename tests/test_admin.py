@@ -60,8 +60,16 @@ def everything(people, staff):
     people.alice.set_password(SECRETS[0])
     people.alice.save()
     return [
-        *SECRETS, text, key.digest, account.sealed, account.pending_sealed, batch.sealed, agent.digest, "b" * 64,
-        people.alice.password, people.alice.password.split("$")[-1],
+        *SECRETS,
+        text,
+        key.digest,
+        account.sealed,
+        account.pending_sealed,
+        batch.sealed,
+        agent.digest,
+        "b" * 64,
+        people.alice.password,
+        people.alice.password.split("$")[-1],
     ]
 
 
@@ -119,9 +127,13 @@ def deed(row, name):
 
 
 class TestDeeds:
-    @pytest.mark.parametrize(("name", "status", "verb"), [
-        ("enable", "enabled", "provider.enabled"), ("suspend", "suspended", "provider.suspended"),
-    ])
+    @pytest.mark.parametrize(
+        ("name", "status", "verb"),
+        [
+            ("enable", "enabled", "provider.enabled"),
+            ("suspend", "suspended", "provider.suspended"),
+        ],
+    )
     def test_a_provider_is_enabled_and_suspended_by_a_press_and_not_by_a_link(self, browser, staff, name, status, verb):
         provider = ProviderFactory(status="pending")
         assert browser.get(deed(provider, name)).status_code == 200
@@ -198,8 +210,15 @@ class TestDeeds:
 
 class TestEndpoints:
     def form(self, provider, **change):
-        return {"provider": provider.pk, "slug": "nova", "name": "Nova", "platform": "openstack",
-                "url": "https://cloud.example:5000/v3", "enabled": "on", **change}
+        return {
+            "provider": provider.pk,
+            "slug": "nova",
+            "name": "Nova",
+            "platform": "openstack",
+            "url": "https://cloud.example:5000/v3",
+            "enabled": "on",
+            **change,
+        }
 
     def test_one_is_registered_and_noted(self, browser, staff):
         provider = ProviderFactory()
@@ -208,10 +227,14 @@ class TestEndpoints:
         assert CloudEndpoint.objects.get(slug="nova").url == "https://cloud.example:5000/v3"
         assert AuditEntry.objects.get(verb="cloudendpoint.added").actor_name == staff.email
 
-    @pytest.mark.parametrize(("change", "words"), [
-        ({"url": "http://cloud.example/"}, "Plain HTTP"), ({"networks": "10.0.0.1/8"}, "host part zero"),
-        ({"ca": "hello"}, "BEGIN CERTIFICATE"),
-    ])
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"url": "http://cloud.example/"}, "Plain HTTP"),
+            ({"networks": "10.0.0.1/8"}, "host part zero"),
+            ({"ca": "hello"}, "BEGIN CERTIFICATE"),
+        ],
+    )
     def test_a_loose_one_is_refused_in_words(self, browser, change, words):
         page = browser.post(reverse("admin:providers_cloudendpoint_add"), self.form(ProviderFactory(), **change))
         assert page.status_code == 200

@@ -13,17 +13,26 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def entry(people):
-    audit.note(audit.Actor.of(people.alice), "server.renamed", target=people.customer, customer_id=people.customer.pk,
-               detail={"to": "web-2"})
+    audit.note(
+        audit.Actor.of(people.alice),
+        "server.renamed",
+        target=people.customer,
+        customer_id=people.customer.pk,
+        detail={"to": "web-2"},
+    )
     return AuditEntry.objects.get()
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda entry: AuditEntry.objects.update(verb="nothing.happened"),
-    lambda entry: AuditEntry.objects.filter(pk=entry.pk).delete(),
-    lambda entry: connection.cursor().execute("DELETE FROM console_auditentry"),
-    lambda entry: connection.cursor().execute("UPDATE console_auditentry SET detail = '{}'"),
-], ids=["update", "delete", "plain delete", "plain update"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: AuditEntry.objects.update(verb="nothing.happened"),
+        lambda entry: AuditEntry.objects.filter(pk=entry.pk).delete(),
+        lambda entry: connection.cursor().execute("DELETE FROM console_auditentry"),
+        lambda entry: connection.cursor().execute("UPDATE console_auditentry SET detail = '{}'"),
+    ],
+    ids=["update", "delete", "plain delete", "plain update"],
+)
 def test_what_was_written_can_be_neither_changed_nor_deleted(entry, spoil):
     with pytest.raises(DatabaseError), transaction.atomic():
         spoil(entry)

@@ -46,10 +46,17 @@ def test_a_wrong_password_says_so_beside_the_form_and_not_whether_the_address_is
     assert told[0] == told[1] != []
 
 
-@pytest.mark.parametrize("path", [
-    "/auth/login/", "/auth/signup/", "/auth/password/reset/", "/auth/password/reset/done/",
-    "/auth/password/reset/key/x-y/", "/auth/inactive/",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/login/",
+        "/auth/signup/",
+        "/auth/password/reset/",
+        "/auth/password/reset/done/",
+        "/auth/password/reset/key/x-y/",
+        "/auth/inactive/",
+    ],
+)
 def test_every_page_of_a_stranger_is_in_our_look_with_nothing_inline(path: str) -> None:
     page = Client().get(path)
     html = page.content.decode()
@@ -61,8 +68,16 @@ def test_every_page_of_a_stranger_is_in_our_look_with_nothing_inline(path: str) 
 def test_every_page_of_one_s_own_sign_in_is_in_our_look(alice: User) -> None:
     browser = Client()
     sign_in(browser)
-    for path in ("/me/", "/auth/password/change/", "/auth/email/", "/auth/2fa/", "/auth/2fa/totp/activate/",
-                 "/auth/sessions/", "/auth/logout/", "/auth/reauthenticate/"):
+    for path in (
+        "/me/",
+        "/auth/password/change/",
+        "/auth/email/",
+        "/auth/2fa/",
+        "/auth/2fa/totp/activate/",
+        "/auth/sessions/",
+        "/auth/logout/",
+        "/auth/reauthenticate/",
+    ):
         page = browser.get(path, follow=True)
         assert page.status_code == 200, path
         assert inline(page.content.decode()) == [], path

@@ -61,16 +61,19 @@ def test_add_endpoint_registers_it_once_and_brings_it_up_to_date():
     assert sorted(verbs) == ["endpoint.changed", "endpoint.registered"]
 
 
-@pytest.mark.parametrize(("words", "hint"), [
-    (("nova", "openstack", "http://cloud.example/"), "--allow-http"),
-    (("nova", "openstack", "cloud.example"), "https://"),
-    (("nova", "openstack", "https://user:secret@cloud.example/"), "Leave out user"),
-    (("nova", "openstack", "https://[broken/"), "not an address"),
-    (("nova", "aws", "https://cloud.example/"), "cloudstack"),
-    (("no va", "openstack", "https://cloud.example/"), "hyphens"),
-    (("nova", "openstack", "https://cloud.example/", "--allow-network", "10.0.0.1/8"), "10.20.0.0/16"),
-    (("nova", "openstack", "https://cloud.example/", "--ca", "/nowhere/ca.pem"), "No such file"),
-])
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("nova", "openstack", "http://cloud.example/"), "--allow-http"),
+        (("nova", "openstack", "cloud.example"), "https://"),
+        (("nova", "openstack", "https://user:secret@cloud.example/"), "Leave out user"),
+        (("nova", "openstack", "https://[broken/"), "not an address"),
+        (("nova", "aws", "https://cloud.example/"), "cloudstack"),
+        (("no va", "openstack", "https://cloud.example/"), "hyphens"),
+        (("nova", "openstack", "https://cloud.example/", "--allow-network", "10.0.0.1/8"), "10.20.0.0/16"),
+        (("nova", "openstack", "https://cloud.example/", "--ca", "/nowhere/ca.pem"), "No such file"),
+    ],
+)
 def test_a_wrong_endpoint_is_refused_with_a_hint(words, hint):
     ProviderFactory(slug="acme")
     assert hint in refused("add_endpoint", "acme", *words)
@@ -87,16 +90,24 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path):
 
 def test_an_unknown_provider_is_named_with_those_that_are_known():
     ProviderFactory(slug="acme")
-    for words in (("add_provider_key", "acne"), ("add_endpoint", "acne", "nova", "openstack", "https://cloud.example/")):
+    for words in (
+        ("add_provider_key", "acne"),
+        ("add_endpoint", "acne", "nova", "openstack", "https://cloud.example/"),
+    ):
         said = refused(*words)
         assert "acme" in said and "add_provider" in said
 
 
-@pytest.mark.parametrize(("words", "hint"), [
-    (("add_provider", "no slug", "--name", "x"), "hyphens"), (("add_provider", "acme"), "--name"),
-    (("add_provider", "acme", "--name", " "), "name of 1 to 120"),
-    (("sign_in_link", "nobody"), "no e-mail address"), (("sign_in_link", "nobody@example.com"), "--staff"),
-])
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("add_provider", "no slug", "--name", "x"), "hyphens"),
+        (("add_provider", "acme"), "--name"),
+        (("add_provider", "acme", "--name", " "), "name of 1 to 120"),
+        (("sign_in_link", "nobody"), "no e-mail address"),
+        (("sign_in_link", "nobody@example.com"), "--staff"),
+    ],
+)
 def test_wrong_arguments_get_a_hint(words, hint):
     assert hint in refused(*words)
 

@@ -14,8 +14,19 @@ def test_an_origin_loses_its_slash_and_nothing_else(text):
     assert env.origin(text) == text.rstrip("/")
 
 
-@pytest.mark.parametrize("text", ["console.example", "ftp://console.example", "https://a/b", "https://a?b", "http://[::",
-                                  "http://a:0", "http://a:99999", "https://user:word@a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "console.example",
+        "ftp://console.example",
+        "https://a/b",
+        "https://a?b",
+        "http://[::",
+        "http://a:0",
+        "http://a:99999",
+        "https://user:word@a",
+    ],
+)
 def test_what_is_no_origin_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011  # the sentence is written by `read`
         env.origin(text)
@@ -51,12 +62,18 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch):
     assert env.read("SOME_SETTING", env.yes_no, True, "") is True
 
 
-@pytest.mark.parametrize(("name", "value", "cast"), [
-    ("SOME_FLAG", "perhaps", env.yes_no), ("SOME_PORT", "0", env.port), ("SOME_URL", "x", env.origin),
-    ("SOME_BROKER", "http://x", env.broker), ("SOME_BROKER", "redis://x:y", env.broker),
-    ("SOME_LEVEL", "loud", env.level),
-    ("OTHER_SECRET_FILE", "/nowhere", str),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "cast"),
+    [
+        ("SOME_FLAG", "perhaps", env.yes_no),
+        ("SOME_PORT", "0", env.port),
+        ("SOME_URL", "x", env.origin),
+        ("SOME_BROKER", "http://x", env.broker),
+        ("SOME_BROKER", "redis://x:y", env.broker),
+        ("SOME_LEVEL", "loud", env.level),
+        ("OTHER_SECRET_FILE", "/nowhere", str),
+    ],
+)
 def test_a_wrong_setting_stops_the_start_with_its_name_and_a_hint(monkeypatch, capsys, name, value, cast):
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as stopped:

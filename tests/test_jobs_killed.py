@@ -26,29 +26,34 @@ class Works:
     def __init__(self, home: Path, url: str, env: dict[str, str]) -> None:
         self.home, self.env = home, env
         self.link = psycopg.connect(url, autocommit=True)
-        self.workers = [self._celery("worker", "-c", "2", "-n", f"w{number}@%h", "--without-gossip", "--without-mingle")
-                        for number in range(2)]
+        self.workers = [
+            self._celery("worker", "-c", "2", "-n", f"w{number}@%h", "--without-gossip", "--without-mingle")
+            for number in range(2)
+        ]
         self.beat = self._celery("beat", "-S", "celery.beat:Scheduler")
 
     def _celery(self, *argv: str) -> subprocess.Popen[bytes]:
         self.home.joinpath("log").mkdir(exist_ok=True)
         with self.home.joinpath("log", f"{argv[0]}.log").open("ab") as out:
-            return children.spawn([sys.executable, "-m", "celery", "-A", "console.celery", "-q", *argv], env=self.env,
-                                  out=out, cwd=ROOT)
+            return children.spawn(
+                [sys.executable, "-m", "celery", "-A", "console.celery", "-q", *argv], env=self.env, out=out, cwd=ROOT
+            )
 
     def order(self, table: str, count: int) -> None:
         """Rows that nobody rang for: their doorbells were lost."""
         self.link.execute(
             f"INSERT INTO jobapp_{table} (id, state, fence, worker, attempts, outcome) "  # noqa: S608
-            "SELECT gen_random_uuid(), 'queued', 0, '', 0, '' FROM generate_series(1, %s)", [count],
+            "SELECT gen_random_uuid(), 'queued', 0, '', 0, '' FROM generate_series(1, %s)",
+            [count],
         )
 
     def states(self, table: str) -> dict[str, int]:
         return dict(self.link.execute(f"SELECT state, count(*) FROM jobapp_{table} GROUP BY 1").fetchall())  # noqa: S608
 
     def ended(self) -> int:
-        return sum(count for table in ("once", "repeatable") for state, count in self.states(table).items()
-                   if state in ENDED)
+        return sum(
+            count for table in ("once", "repeatable") for state, count in self.states(table).items() if state in ENDED
+        )
 
     def kill_one(self) -> int:
         """Any process of the two workers, a parent or one of its pool; a dead worker is started again. Its pid."""
@@ -58,8 +63,9 @@ class Works:
         victim.kill()
         if victim.pid == worker.pid:
             end(self.workers[number])
-            self.workers[number] = self._celery("worker", "-c", "2", "-n", f"w{number}@%h", "--without-gossip",
-                                                "--without-mingle")
+            self.workers[number] = self._celery(
+                "worker", "-c", "2", "-n", f"w{number}@%h", "--without-gossip", "--without-mingle"
+            )
         return victim.pid
 
     def close(self) -> None:

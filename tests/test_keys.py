@@ -45,12 +45,15 @@ def test_a_sandbox_key_says_so(provider):
     assert keys.issue(provider, actor=audit.SYSTEM, sandbox=True)[1].startswith("mst_test_")
 
 
-@pytest.mark.parametrize(("spoil", "code", "words"), [
-    (lambda text: text[:-1] + ("A" if text[-1] != "A" else "B"), "key_unknown", "copied whole"),
-    (lambda text: text.replace("live", "test"), "key_unknown", "copied whole"),
-    (lambda text: "nonsense", "key_unknown", "copied whole"),
-    (lambda text: "mst_live__", "key_unknown", "copied whole"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "code", "words"),
+    [
+        (lambda text: text[:-1] + ("A" if text[-1] != "A" else "B"), "key_unknown", "copied whole"),
+        (lambda text: text.replace("live", "test"), "key_unknown", "copied whole"),
+        (lambda text: "nonsense", "key_unknown", "copied whole"),
+        (lambda text: "mst_live__", "key_unknown", "copied whole"),
+    ],
+)
 def test_what_is_not_a_key_gets_401_in_words(issued, client, spoil, code, words):
     reply = call(client, spoil(issued[1]))
     assert reply.status_code == 401
@@ -59,9 +62,14 @@ def test_what_is_not_a_key_gets_401_in_words(issued, client, spoil, code, words)
     assert words in reply.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(("header", "code"), [
-    (None, "unauthenticated"), ("Basic abc", "authorization_malformed"), ("Bearer", "authorization_malformed"),
-])
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (None, "unauthenticated"),
+        ("Basic abc", "authorization_malformed"),
+        ("Bearer", "authorization_malformed"),
+    ],
+)
 def test_a_missing_or_malformed_header_gets_401_in_words(db, client, header, code):
     reply = client.get(CUSTOMERS, headers={"Authorization": header} if header else {})
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, code)

@@ -91,12 +91,16 @@ def test_of_many_that_redeem_at_once_one_gets_in():
     assert len([link for link in got if link]) == 1
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda link: SignInLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1)),
-    lambda link: SignInLink.objects.update(used_at=timezone.now()),
-    lambda link: User.objects.update(is_active=False),
-    lambda link: Customer.objects.update(status="closed"),
-], ids=["expired", "used", "inactive", "closed"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda link: SignInLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1)),
+        lambda link: SignInLink.objects.update(used_at=timezone.now()),
+        lambda link: User.objects.update(is_active=False),
+        lambda link: Customer.objects.update(status="closed"),
+    ],
+    ids=["expired", "used", "inactive", "closed"],
+)
 def test_a_link_that_is_over_opens_nothing(customer, spoil):
     person = User.objects.get()
     for purpose in (SET, SIGN_IN):
@@ -166,10 +170,18 @@ class TestSigningInByLink:
         seen = Customer.objects.open_to(people.alice, browser.session[DOOR])
         assert list(seen) == [people.customer] != [other]
 
-    @pytest.mark.parametrize("path", [
-        "/auth/password/set/", "/auth/password/change/", "/auth/email/", "/auth/2fa/", "/me/", "/invitations/",
-        "/admin/",
-    ])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/auth/password/set/",
+            "/auth/password/change/",
+            "/auth/email/",
+            "/auth/2fa/",
+            "/me/",
+            "/invitations/",
+            "/admin/",
+        ],
+    )
     def test_a_provider_cannot_take_a_person_over_through_it(self, people, path):
         people.alice.is_staff = people.alice.is_superuser = True
         people.alice.save()

@@ -33,8 +33,9 @@ class Lines:
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """The real handler with its real formatter, writing where the test can read."""
-    [handler] = [one for one in logging.getLogger().handlers
-                 if isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)]
+    [handler] = [
+        one for one in logging.getLogger().handlers if isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)
+    ]
     stream = io.StringIO()
     before = handler.setStream(stream)
     yield Lines(stream)
@@ -58,18 +59,21 @@ def breaks_with_a_secret() -> None:
     raise ValueError(f"connecting to postgres://muster:{CANARY}@db.example/muster failed")
 
 
-@pytest.mark.parametrize("say", [
-    lambda log: log.info("by name", password=CANARY, api_key=CANARY, authorization=CANARY, ssh_private_key=CANARY),
-    lambda log: log.info("deep", credentials={"user": "x", "password": CANARY}, body={"a": [{"token": CANARY}]}),
-    lambda log: log.info(f"a header: Bearer {CANARY}"),
-    lambda log: log.info("a key", key=f"mst_live_abcdef_{CANARY}"),
-    lambda log: log.info("a broker", url=f"redis://:{CANARY}@127.0.0.1:1/0"),
-    lambda log: log.info("a pair", body=f'{{"username": "u", "password": "{CANARY}"}}'),
-    lambda log: log.info("a query", url=f"https://x.example/?secret_key={CANARY}&b=1"),
-    lambda log: log.info("a private key", text=f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n"),
-    lambda log: log.info("a value", value=seal.Secret(CANARY)),
-    lambda log: logging.getLogger("some.library").error("said Bearer %s", CANARY),
-])
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda log: log.info("by name", password=CANARY, api_key=CANARY, authorization=CANARY, ssh_private_key=CANARY),
+        lambda log: log.info("deep", credentials={"user": "x", "password": CANARY}, body={"a": [{"token": CANARY}]}),
+        lambda log: log.info(f"a header: Bearer {CANARY}"),
+        lambda log: log.info("a key", key=f"mst_live_abcdef_{CANARY}"),
+        lambda log: log.info("a broker", url=f"redis://:{CANARY}@127.0.0.1:1/0"),
+        lambda log: log.info("a pair", body=f'{{"username": "u", "password": "{CANARY}"}}'),
+        lambda log: log.info("a query", url=f"https://x.example/?secret_key={CANARY}&b=1"),
+        lambda log: log.info("a private key", text=f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n"),
+        lambda log: log.info("a value", value=seal.Secret(CANARY)),
+        lambda log: logging.getLogger("some.library").error("said Bearer %s", CANARY),
+    ],
+)
 def test_no_secret_gets_into_a_line(lines, say):
     say(structlog.get_logger("test"))
     assert CANARY not in lines.text
@@ -92,7 +96,11 @@ def test_no_secret_gets_in_with_a_traceback(lines, name):
 
 def test_a_sign_in_and_an_api_call_leave_no_secret(client, lines, people):
     client.post("/auth/login/", {"login": "alice@example.com", "password": CANARY})
-    client.put("/api/provider/v1/customers/1", {"email": "x@example.com", "password": CANARY},
-               content_type="application/json", headers={"authorization": f"Bearer mst_live_abcd_{CANARY}"})
+    client.put(
+        "/api/provider/v1/customers/1",
+        {"email": "x@example.com", "password": CANARY},
+        content_type="application/json",
+        headers={"authorization": f"Bearer mst_live_abcd_{CANARY}"},
+    )
     assert lines.events
     assert CANARY not in lines.text

@@ -64,9 +64,15 @@ def contrast(one: tuple[float, float, float], other: tuple[float, float, float])
 
 READ = [
     *[(ink, ground) for ink in ("ink", "ink-2", "ink-3") for ground in ("surface", "canvas", "sunken", "raised")],
-    *[(f"{tone}-ink", ground) for tone in ("running", "stopped", "changing", "attention", "failed")
-      for ground in ("surface", "canvas", f"{tone}-soft")],
-    ("on-accent", "accent"), ("on-danger", "danger"), ("accent", "surface"), ("accent", "canvas"),
+    *[
+        (f"{tone}-ink", ground)
+        for tone in ("running", "stopped", "changing", "attention", "failed")
+        for ground in ("surface", "canvas", f"{tone}-soft")
+    ],
+    ("on-accent", "accent"),
+    ("on-danger", "danger"),
+    ("accent", "surface"),
+    ("accent", "canvas"),
 ]
 
 
@@ -98,9 +104,10 @@ def test_no_stylesheet_or_script_points_at_a_file_that_is_not_there() -> None:
     for path in (ROOT / "static").glob("*.css"):
         for target in re.findall(r'url\("([^"#]+)"\)', path.read_text()):
             assert (path.parent / target).exists(), (path.name, target)
-    assert not re.search(r"sourceMappingURL", "".join(
-        path.read_text() for path in (ROOT / "static/vendor").rglob("*") if path.suffix in {".css", ".js"}
-    ))
+    assert not re.search(
+        r"sourceMappingURL",
+        "".join(path.read_text() for path in (ROOT / "static/vendor").rglob("*") if path.suffix in {".css", ".js"}),
+    )
 
 
 @pytest.mark.django_db
@@ -127,11 +134,23 @@ def test_a_wrong_address_is_answered_in_words_with_the_id_for_staff() -> None:
     assert inline(page.content.decode()) == []
 
 
-@pytest.mark.parametrize(("ago", "words"), [
-    (0, "just now"), (44, "just now"), (60, "1 min ago"), (240, "4 min ago"), (3599, "60 min ago"), (3600, "1 h ago"),
-    (86399, "23 h ago"), (86400, "1 d ago"), (59 * 86400, "59 d ago"), (70 * 86400, "1 Jan 2026"),
-    (-10, "in a moment"), (-2520, "in 42 min"),
-])
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [
+        (0, "just now"),
+        (44, "just now"),
+        (60, "1 min ago"),
+        (240, "4 min ago"),
+        (3599, "60 min ago"),
+        (3600, "1 h ago"),
+        (86399, "23 h ago"),
+        (86400, "1 d ago"),
+        (59 * 86400, "59 d ago"),
+        (70 * 86400, "1 Jan 2026"),
+        (-10, "in a moment"),
+        (-2520, "in 42 min"),
+    ],
+)
 def test_ages_read_as_people_say_them(ago: int, words: str) -> None:
     assert look.age_in_words(NOW - timedelta(seconds=ago), NOW) == words
 
@@ -153,10 +172,19 @@ def test_a_sparkline_stays_in_its_box(values: list[float | None]) -> None:
 
 def test_sizes_durations_and_counts_read_well() -> None:
     assert [look.megabytes(value) for value in (None, 512, 8192, 1536, 1572864)] == [
-        "", "512 MB", "8 GB", "1.5 GB", "1.5 TB",
+        "",
+        "512 MB",
+        "8 GB",
+        "1.5 GB",
+        "1.5 TB",
     ]
     assert [look.duration(value) for value in (None, 0.42, 12, 200, 7500, 90000)] == [
-        "", "0.4 s", "12 s", "3 min 20 s", "2 h 5 min", "1 d 1 h",
+        "",
+        "0.4 s",
+        "12 s",
+        "3 min 20 s",
+        "2 h 5 min",
+        "1 d 1 h",
     ]
     assert [look.figure(value) for value in (None, 7, 12345)] == ["–", "7", "12\N{NARROW NO-BREAK SPACE}345"]
     assert look.share(3, 0) == look.share(None, 8) == 0.0

@@ -70,9 +70,14 @@ def test_no_link_rests_in_the_row_or_in_the_doorbell(server, row):
     assert token.decode() not in stored
 
 
-@pytest.mark.parametrize(("verb", "said"), [
-    ("RCPT", "550 5.1.1 No such person here"), ("MAIL", "553 We do not relay for you"), ("END", "554 Looks like spam"),
-])
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("RCPT", "550 5.1.1 No such person here"),
+        ("MAIL", "553 We do not relay for you"),
+        ("END", "554 Looks like spam"),
+    ],
+)
 def test_a_final_no_ends_the_mail_with_the_servers_own_words(server, row, verb, said):
     server.answers[verb] = said
     assert (run(row).state, row.delivery) == ("failed", "failed")

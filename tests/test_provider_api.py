@@ -145,17 +145,20 @@ class TestCustomers:
         shaped(reply, reply.status_code)
         assert not Customer.objects.exists()
 
-    @pytest.mark.parametrize(("change", "field", "words"), [
-        ({"email": "ada"}, "email", "valid email"),
-        ({"email": None}, "email", "null"),
-        ({"first_name": ""}, "first_name", "blank"),
-        ({"organization": "x" * 201}, "organization", "200"),
-        ({"locale": "english please"}, "locale", "language tag"),
-        ({"send_mail": "perhaps"}, "send_mail", "boolean"),
-        ({"organisation": "Engines"}, "organisation", "Unknown field. Known: "),
-        ({"last_name": "\ud800"}, "last_name", "urrogate"),
-        ({"external_id": "c-2"}, "external_id", "another id"),
-    ])
+    @pytest.mark.parametrize(
+        ("change", "field", "words"),
+        [
+            ({"email": "ada"}, "email", "valid email"),
+            ({"email": None}, "email", "null"),
+            ({"first_name": ""}, "first_name", "blank"),
+            ({"organization": "x" * 201}, "organization", "200"),
+            ({"locale": "english please"}, "locale", "language tag"),
+            ({"send_mail": "perhaps"}, "send_mail", "boolean"),
+            ({"organisation": "Engines"}, "organisation", "Unknown field. Known: "),
+            ({"last_name": "\ud800"}, "last_name", "urrogate"),
+            ({"external_id": "c-2"}, "external_id", "another id"),
+        ],
+    )
     def test_a_wrong_field_is_named_with_what_is_wrong(self, api, change, field, words):
         error = shaped(api("PUT", "customers/c-1", {**ADA, **change}), 400, "invalid")
         assert words in " ".join(error["fields"][field])
@@ -243,18 +246,32 @@ class TestLists:
     def test_a_filter_that_there_is_not_is_refused_and_the_known_ones_are_named(self, api):
         assert "status" in shaped(api("GET", "customers?state=closed"), 400)["fields"]["state"][0]
 
-    @pytest.mark.parametrize(("query", "field"), [
-        ("limit=0", "limit"), ("limit=501", "limit"), ("limit=many", "limit"), ("limit=٣", "limit"),
-        ("cursor=x", "cursor"), ("cursor=W10", "cursor"), ("cursor=WyJcdTAwMDAiXQ", "cursor"),
-        ("cursor=WyJcdWQ4MDAiXQ", "cursor"),
-        ("cursor=%ff", "cursor"),
-    ])
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("limit=0", "limit"),
+            ("limit=501", "limit"),
+            ("limit=many", "limit"),
+            ("limit=٣", "limit"),
+            ("cursor=x", "cursor"),
+            ("cursor=W10", "cursor"),
+            ("cursor=WyJcdTAwMDAiXQ", "cursor"),
+            ("cursor=WyJcdWQ4MDAiXQ", "cursor"),
+            ("cursor=%ff", "cursor"),
+        ],
+    )
     def test_a_wrong_page_is_refused_in_words(self, api, query, field):
         assert field in shaped(api("GET", f"customers?{query}"), 400)["fields"]
 
-    @pytest.mark.parametrize(("path", "most"), [
-        ("customers", 3), ("endpoints", 2), ("customers/c-0/accounts", 4), ("customers/c-0/servers", 4),
-    ])
+    @pytest.mark.parametrize(
+        ("path", "most"),
+        [
+            ("customers", 3),
+            ("endpoints", 2),
+            ("customers/c-0/accounts", 4),
+            ("customers/c-0/servers", 4),
+        ],
+    )
     def test_a_list_costs_the_same_few_queries_however_long_it_is(self, api, path, most, django_assert_max_num_queries):
         endpoint = api.provider.endpoints.get()
         for number in range(12):
@@ -297,15 +314,22 @@ class TestAccounts:
         shaped(api("PUT", "customers/c-1/accounts/main", {**other, "version": 5}), 409)
         assert api("PUT", "customers/c-1/accounts/main", {**other, "version": 6}).status_code == 202
 
-    @pytest.mark.parametrize(("change", "field"), [
-        ({"endpoint": "elsewhere"}, "endpoint"),
-        ({"version": 0}, "version"), ({"version": 2**63}, "version"), ({"version": "new"}, "version"),
-        ({"credentials": {}}, "credentials"), ({"credentials": "secret"}, "credentials"),
-        ({"credentials": {"username": "ada"}}, "credentials"),
-        ({"credentials": {**OPENSTACK, "api_key": "x"}}, "credentials"),
-        ({"credentials": {**OPENSTACK, "password": ["x"]}}, "credentials"),
-        ({"name": ""}, "name"), ({"nmae": "x"}, "nmae"),
-    ])
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"endpoint": "elsewhere"}, "endpoint"),
+            ({"version": 0}, "version"),
+            ({"version": 2**63}, "version"),
+            ({"version": "new"}, "version"),
+            ({"credentials": {}}, "credentials"),
+            ({"credentials": "secret"}, "credentials"),
+            ({"credentials": {"username": "ada"}}, "credentials"),
+            ({"credentials": {**OPENSTACK, "api_key": "x"}}, "credentials"),
+            ({"credentials": {**OPENSTACK, "password": ["x"]}}, "credentials"),
+            ({"name": ""}, "name"),
+            ({"nmae": "x"}, "nmae"),
+        ],
+    )
     def test_a_wrong_push_is_400_and_names_the_field_without_the_secret(self, api, change, field):
         reply = api("PUT", "customers/c-1/accounts/main", {**PUSH, **change})
         assert field in shaped(reply, 400)["fields"]
@@ -348,11 +372,17 @@ class TestAccounts:
 
 class TestNothingOfAnybodyElses:
     CALLS = (
-        ("GET", "customers/c-1", None), ("DELETE", "customers/c-1", None), ("POST", "customers/c-1/suspend", None),
-        ("POST", "customers/c-1/resume", None), ("POST", "customers/c-1/resend-mail", None),
-        ("GET", "customers/c-1/accounts", None), ("GET", "customers/c-1/accounts/main", None),
-        ("PUT", "customers/c-1/accounts/main", PUSH), ("DELETE", "customers/c-1/accounts/main", None),
-        ("GET", "customers/c-1/servers", None), ("POST", "customers/c-1/accounts/main/join-tokens", {}),
+        ("GET", "customers/c-1", None),
+        ("DELETE", "customers/c-1", None),
+        ("POST", "customers/c-1/suspend", None),
+        ("POST", "customers/c-1/resume", None),
+        ("POST", "customers/c-1/resend-mail", None),
+        ("GET", "customers/c-1/accounts", None),
+        ("GET", "customers/c-1/accounts/main", None),
+        ("PUT", "customers/c-1/accounts/main", PUSH),
+        ("DELETE", "customers/c-1/accounts/main", None),
+        ("GET", "customers/c-1/servers", None),
+        ("POST", "customers/c-1/accounts/main/join-tokens", {}),
     )
 
     @pytest.mark.parametrize(("method", "path", "body"), CALLS)
@@ -414,15 +444,26 @@ class TestOneErrorShape:
         shaped(api("GET", "customers", Host="evil.example"), 400)
 
     @pace(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(body=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(
-            st.sampled_from(["email", "first_name", "credentials", "version", "endpoint", "x"]), inner), max_leaves=8,
-    ))
+    @given(
+        body=st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(
+                    st.sampled_from(["email", "first_name", "credentials", "version", "endpoint", "x"]), inner
+                )
+            ),
+            max_leaves=8,
+        )
+    )
     def test_no_body_whatever_breaks_a_call(self, api, body):
         api("PUT", "customers/c-1", ADA)
-        for method, path in (("PUT", "customers/c-1"), ("POST", "customers"), ("PUT", "customers/c-1/accounts/main"),
-                             ("POST", "customers/c-1/accounts/main/join-tokens")):
+        for method, path in (
+            ("PUT", "customers/c-1"),
+            ("POST", "customers"),
+            ("PUT", "customers/c-1/accounts/main"),
+            ("POST", "customers/c-1/accounts/main/join-tokens"),
+        ):
             reply = api(method, path, body)
             assert reply.status_code < 500, (method, path, body)
 

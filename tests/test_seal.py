@@ -29,9 +29,15 @@ def test_the_same_values_never_seal_to_the_same_text_and_do_not_show(values):
     assert one.startswith("v1:k2:")
 
 
-@pytest.mark.parametrize("change", [
-    {"table": "accounts_other"}, {"column": "pending_sealed"}, {"row": "row-2"}, {"tenant": "tenant-2"},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"table": "accounts_other"},
+        {"column": "pending_sealed"},
+        {"row": "row-2"},
+        {"tenant": "tenant-2"},
+    ],
+)
 def test_a_ciphertext_that_was_moved_does_not_open(change):
     sealed = seal.close({"password": "correct horse"}, PLACE, KEYS)
     with pytest.raises(seal.SealBroken):
@@ -43,7 +49,7 @@ def test_a_changed_letter_anywhere_does_not_open(at, letters):
     sealed = seal.close({"password": "correct horse"}, PLACE, KEYS)
     at %= len(sealed)
     letter = letters[letters[0] == sealed[at]]
-    changed = sealed[:at] + letter + sealed[at + 1:]
+    changed = sealed[:at] + letter + sealed[at + 1 :]
     try:
         opened = seal.open_(changed, PLACE, KEYS)
     except seal.SealBroken:
@@ -104,13 +110,19 @@ def test_a_secret_does_not_show_itself():
     assert secret == seal.Secret("correct horse") != seal.Secret("other")
 
 
-@pytest.mark.parametrize("text", [
-    "Authorization: Bearer abc.def-ghi", "mst_live_abc123_Zm9vYmFy", "mja_Zm9vYmFy and mjt_Zm9vYmFy",
-    "GET /welcome/Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy/", "Gone: /in/Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy/",
-    "GET /auth/password/reset/key/Zm9v-cr8ate-Zm9vYmFyZm9vYmFyZm9vYmFy/",
-    "-----BEGIN OPENSSH PRIVATE KEY-----\nZm9vYmFy\n-----END OPENSSH PRIVATE KEY-----",
-    "-----BEGIN RSA PRIVATE KEY-----\nZm9v",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abc.def-ghi",
+        "mst_live_abc123_Zm9vYmFy",
+        "mja_Zm9vYmFy and mjt_Zm9vYmFy",
+        "GET /welcome/Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy/",
+        "Gone: /in/Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy/",
+        "GET /auth/password/reset/key/Zm9v-cr8ate-Zm9vYmFyZm9vYmFyZm9vYmFy/",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nZm9vYmFy\n-----END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nZm9v",
+    ],
+)
 def test_a_log_line_shows_no_secret(text):
     event = seal.redact_event(None, "info", {"event": text, "request": text})
     for part in ("Zm9v", "abc.def"):

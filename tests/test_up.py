@@ -106,8 +106,11 @@ def test_work_goes_on_after_the_database_and_the_broker_were_killed(running, hom
     wait(lambda: running.readyz()[0] == 200, 60, "ready again")
     manage(environment(home), "shell", "-v", "0", "-c", OVERDUE)
     with psycopg.connect(embedded.engine(home).database_url, autocommit=True) as link:
-        wait(lambda: link.execute("SELECT 1 FROM providers_mail WHERE state = 'expired'").fetchone(),
-             30, "beat rang the sweep, and a worker settled the row")
+        wait(
+            lambda: link.execute("SELECT 1 FROM providers_mail WHERE state = 'expired'").fetchone(),
+            30,
+            "beat rang the sweep, and a worker settled the row",
+        )
 
 
 def test_a_request_waits_while_web_is_started_again(running):
@@ -177,20 +180,23 @@ def test_root_may_keep_its_home_where_nobody_can_go(tmp_path):
         shutil.rmtree(data)
 
 
-@pytest.mark.parametrize(("setting", "value", "says"), [
-    ("PORT", "eighty", "PORT=8000"),
-    ("DATABASE_URL", "mysql://a/b", "DATABASE_URL=postgres://"),
-    ("DATABASE_URL", "postgres://nobody:x@127.0.0.1:9/none", "Check DATABASE_URL"),
-    ("REDIS_URL", "redis://127.0.0.1:9/0", "Check REDIS_URL"),
-    ("SEAL_KEYS", "not-a-key", "NAME:BASE64"),
-    ("SEAL_KEYS_FILE", "/nowhere/at/all", "No such file"),
-    ("SECRET_KEY", "short", "random characters"),
-    ("PUBLIC_URL", "http://console.example.com", "https://"),
-    ("PUBLIC_URL", "https://console.example.com", "TRUSTED_PROXIES="),
-    ("ALLOWED_HOSTS", "elsewhere.example", "leave it unset"),
-    ("WEB_PROCESSES", "many", "WEB_PROCESSES=2"),
-    ("MUSTER_HOME", "/proc/none", "MUSTER_HOME"),
-])
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("PORT", "eighty", "PORT=8000"),
+        ("DATABASE_URL", "mysql://a/b", "DATABASE_URL=postgres://"),
+        ("DATABASE_URL", "postgres://nobody:x@127.0.0.1:9/none", "Check DATABASE_URL"),
+        ("REDIS_URL", "redis://127.0.0.1:9/0", "Check REDIS_URL"),
+        ("SEAL_KEYS", "not-a-key", "NAME:BASE64"),
+        ("SEAL_KEYS_FILE", "/nowhere/at/all", "No such file"),
+        ("SECRET_KEY", "short", "random characters"),
+        ("PUBLIC_URL", "http://console.example.com", "https://"),
+        ("PUBLIC_URL", "https://console.example.com", "TRUSTED_PROXIES="),
+        ("ALLOWED_HOSTS", "elsewhere.example", "leave it unset"),
+        ("WEB_PROCESSES", "many", "WEB_PROCESSES=2"),
+        ("MUSTER_HOME", "/proc/none", "MUSTER_HOME"),
+    ],
+)
 def test_a_wrong_setting_stops_the_start_with_a_hint(setting, value, says):
     with folder() as found, up(found / "home", **{setting: value}) as it:
         assert it.process.wait(60) in (1, 78)

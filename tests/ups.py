@@ -25,9 +25,15 @@ READY_WITHIN = 120.0  # seconds; on a quiet machine a new home needs six
 class Up:
     """One run of `up` on a home. Parts are found by what their command lines say."""
 
-    PARTS = {"postgres": r"bin/postgres -D", "valkey": r"valkey.conf", "web": r"console\.web",
-             "worker-default": r" worker -Q default", "worker-ssh": r" worker -Q ssh", "beat": r" beat -S",
-             "demo": r"demo_cloud"}
+    PARTS = {
+        "postgres": r"bin/postgres -D",
+        "valkey": r"valkey.conf",
+        "web": r"console\.web",
+        "worker-default": r" worker -Q default",
+        "worker-ssh": r" worker -Q ssh",
+        "beat": r" beat -S",
+        "demo": r"demo_cloud",
+    }
 
     def __init__(self, home: Path, **env: str) -> None:
         port = env.setdefault("PORT", str(embedded.free_port()))
@@ -37,14 +43,19 @@ class Up:
         self._before = self.terminal.stat().st_size
         with self.terminal.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, env=environment(home, DEMO="0") | env, start_new_session=True,
+                [sys.executable, "manage.py", "up"],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment(home, DEMO="0") | env,
+                start_new_session=True,
             )
 
     @property
     def said(self) -> str:
         """What this run has printed."""
-        return self.terminal.read_bytes()[self._before:].decode()
+        return self.terminal.read_bytes()[self._before :].decode()
 
     def ready(self) -> Up:
         """Wait for the ready line."""

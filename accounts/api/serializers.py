@@ -16,7 +16,9 @@ class AccountIn(In):
         min_value=1, max_value=2**63 - 1, help_text="Of the credentials; only grows, such as a counter or Unix time."
     )
     credentials = serializers.DictField(
-        child=serializers.CharField(max_length=10_000, trim_whitespace=False), write_only=True, allow_empty=False,
+        child=serializers.CharField(max_length=10_000, trim_whitespace=False),
+        write_only=True,
+        allow_empty=False,
         help_text="Never told again. openstack: {username, password, project, user_domain?, project_domain?} or "
         "{application_credential_id, application_credential_secret}; cloudstack: {api_key, secret_key}; "
         "vcloud: {username, org, password} or {api_token, org}.",
@@ -38,20 +40,50 @@ class AccountOut(serializers.ModelSerializer[CloudAccount]):
     class Meta:
         model = CloudAccount
         fields = (
-            "account_id", "name", "endpoint", "platform", "status", "status_reason", "credentials_version",
-            "pending_version", "verified_at", "last_sync_at", "server_count", "created_at",
+            "account_id",
+            "name",
+            "endpoint",
+            "platform",
+            "status",
+            "status_reason",
+            "credentials_version",
+            "pending_version",
+            "verified_at",
+            "last_sync_at",
+            "server_count",
+            "created_at",
         )
 
     def get_pending_version(self, account: CloudAccount) -> int | None:
         return account.pending_version or None
 
 
-ASKED = OpenApiExample("OpenStack, with a password", {
-    "endpoint": "nova", "name": "Engines at Acme", "version": 1,
-    "credentials": {"username": "engines", "password": "…", "project": "engines"},
-}, request_only=True)
-TOLD = OpenApiExample("Verified", {
-    "account_id": "main", "name": "Engines at Acme", "endpoint": "nova", "platform": "openstack", "status": "ok",
-    "status_reason": "", "credentials_version": 1, "pending_version": None, "verified_at": "2025-01-07T09:31:00Z",
-    "last_sync_at": "2025-01-07T09:31:02Z", "server_count": 12, "created_at": "2025-01-07T09:30:40Z",
-}, response_only=True, status_codes=["200", "202"])
+ASKED = OpenApiExample(
+    "OpenStack, with a password",
+    {
+        "endpoint": "nova",
+        "name": "Engines at Acme",
+        "version": 1,
+        "credentials": {"username": "engines", "password": "…", "project": "engines"},
+    },
+    request_only=True,
+)
+TOLD = OpenApiExample(
+    "Verified",
+    {
+        "account_id": "main",
+        "name": "Engines at Acme",
+        "endpoint": "nova",
+        "platform": "openstack",
+        "status": "ok",
+        "status_reason": "",
+        "credentials_version": 1,
+        "pending_version": None,
+        "verified_at": "2025-01-07T09:31:00Z",
+        "last_sync_at": "2025-01-07T09:31:02Z",
+        "server_count": 12,
+        "created_at": "2025-01-07T09:30:40Z",
+    },
+    response_only=True,
+    status_codes=["200", "202"],
+)

@@ -56,9 +56,13 @@ class OneAccount(AccountView):
         return Response(AccountOut(self.account(external_id, account_id)).data)
 
     @extend_schema(
-        operation_id="accounts_put", tags=["Accounts"], request=AccountIn, examples=[ASKED, TOLD],
+        operation_id="accounts_put",
+        tags=["Accounts"],
+        request=AccountIn,
+        examples=[ASKED, TOLD],
         responses={
-            202: AccountOut, 409: OpenApiResponse(Error, "The version is older than one pushed before, or taken."),
+            202: AccountOut,
+            409: OpenApiResponse(Error, "The version is older than one pushed before, or taken."),
         },
     )
     def put(self, request: Request, external_id: str, account_id: str) -> Response:
@@ -69,8 +73,13 @@ class OneAccount(AccountView):
         customer = self.customer(external_id)
         fields = self.given(NamedAccountIn, account_id=account_id)
         linking.push(
-            customer, account_id, endpoint=self._endpoint(fields["endpoint"]), name=fields["name"],
-            version=fields["version"], credentials=fields["credentials"], actor=self.actor,
+            customer,
+            account_id,
+            endpoint=self._endpoint(fields["endpoint"]),
+            name=fields["name"],
+            version=fields["version"],
+            credentials=fields["credentials"],
+            actor=self.actor,
         )
         return Response(AccountOut(self.account(external_id, account_id)).data, status=202)
 

@@ -22,7 +22,12 @@ def markdown() -> str:
 
 def _platform(name: str) -> str:
     tables = clouds.tables(name)
-    lines = [f"## {_TITLES[name]}", "", "| operation | " + " | ".join(tables) + " |", "| --- |" + " --- |" * len(tables)]
+    lines = [
+        f"## {_TITLES[name]}",
+        "",
+        "| operation | " + " | ".join(tables) + " |",
+        "| --- |" + " --- |" * len(tables),
+    ]
     reasons: dict[str, int] = {}
     for operation in Operation:
         cells = [_cell(table[operation], reasons) for table in tables.values()]

@@ -34,21 +34,33 @@ class Parts:
         return f"{f'It said: {words} ' if words else ''}(log: {logfiles.folder(self.home) / name}.log)"
 
     def python(
-        self, name: str, *argv: str, env: Mapping[str, str] | None = None, fds: Sequence[int] = (),
-        death: int = signal.SIGKILL, out: IO[bytes] | None = None,
+        self,
+        name: str,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        fds: Sequence[int] = (),
+        death: int = signal.SIGKILL,
+        out: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
         """A Python of ours with this command line, its words in `out` or in its own log."""
         with nullcontext(out) if out else logfiles.opened(self.home, name) as log:
-            return children.spawn([sys.executable, *argv], env={**self.env, **(env or {})}, out=log, cwd=self.root,
-                                  pass_fds=fds, death=death)
+            return children.spawn(
+                [sys.executable, *argv],
+                env={**self.env, **(env or {})},
+                out=log,
+                cwd=self.root,
+                pass_fds=fds,
+                death=death,
+            )
 
     def manage(self, name: str, *argv: str) -> subprocess.Popen[bytes]:
         """One `manage.py` command that runs to its end."""
         return self.python(name, "manage.py", *argv)
 
     def postgres(self, eng: Engine) -> Part:
-        return Part("postgres", lambda: embedded.spawn_postgres(eng), ENGINE, 3.0, signal.SIGINT,
-                    lambda: self.said("postgres"))
+        return Part(
+            "postgres", lambda: embedded.spawn_postgres(eng), ENGINE, 3.0, signal.SIGINT, lambda: self.said("postgres")
+        )
 
     def valkey(self, eng: Engine) -> Part:
         return Part("valkey", lambda: embedded.spawn_valkey(eng), ENGINE, 3.0, said=lambda: self.said("valkey"))
@@ -66,8 +78,19 @@ class Parts:
 
         def start() -> subprocess.Popen[bytes]:
             return self.python(
-                name, "-m", "celery", "-A", "console.celery", "-q", "worker", "-Q", queue,
-                "-n", f"{queue}-{os.getpid()}@%h", "--without-gossip", "--without-mingle",
+                name,
+                "-m",
+                "celery",
+                "-A",
+                "console.celery",
+                "-q",
+                "worker",
+                "-Q",
+                queue,
+                "-n",
+                f"{queue}-{os.getpid()}@%h",
+                "--without-gossip",
+                "--without-mingle",
                 *(threads if queue == "ssh" else forks),
                 env=self._pooled() if queue == "ssh" else None,
             )
@@ -78,8 +101,9 @@ class Parts:
         """Keeps no file: after a restart everything is due within one interval, and twice is harmless."""
 
         def start() -> subprocess.Popen[bytes]:
-            return self.python("beat", "-m", "celery", "-A", "console.celery", "-q", "beat",
-                               "-S", "celery.beat:Scheduler")
+            return self.python(
+                "beat", "-m", "celery", "-A", "console.celery", "-q", "beat", "-S", "celery.beat:Scheduler"
+            )
 
         return Part("beat", start, BEAT, 1.0, said=lambda: self.said("beat"))
 

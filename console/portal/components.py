@@ -54,10 +54,14 @@ def _rows() -> list[dict[str, Any]]:
     names = ("web-1.essex.example", "db-primary", "build-7", "cache-eu-2", LONG)
     return [
         {
-            "id": index, "name": name, "tone": tone, "label": label,
-            "address": ADDRESSES[index % 3], "more": index and 60,
+            "id": index,
+            "name": name,
+            "tone": tone,
+            "label": label,
+            "address": ADDRESSES[index % 3],
+            "more": index and 60,
             "load": [] if index == 3 else [1 + math.sin(step / 3 + index) + step % 5 / 9 for step in range(24)],
-            "at": timezone.now() - timedelta(minutes=4 ** index),
+            "at": timezone.now() - timedelta(minutes=4**index),
             "percent": (12.0, 46.5, 83.0, None, 97.0)[index],
         }
         for index, (name, (tone, label)) in enumerate(zip(names, TONES, strict=True))
@@ -69,8 +73,14 @@ def _moments() -> list[dict[str, Any]]:
     return [
         {"at": now, "tone": "running", "what": "First report of the agent on", "name": "web-1", "words": "0.1.0"},
         {"at": now, "tone": "changing", "what": "Install started", "by": "alice@example.com"},
-        {"at": now - timedelta(days=3), "tone": "failed", "what": "Could not read", "name": "Essex Lab", "times": 12,
-         "words": "The cloud did not answer within 15 s."},
+        {
+            "at": now - timedelta(days=3),
+            "tone": "failed",
+            "what": "Could not read",
+            "name": "Essex Lab",
+            "times": 12,
+            "words": "The cloud did not answer within 15 s.",
+        },
     ]
 
 
@@ -95,14 +105,28 @@ def page(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Saved.")
         messages.error(request, "The key was not changed: it is not in a form that Muster reads.")
     now = timezone.now()
-    return render(request, "staff/components.html", {
-        "tones": TONES, "rows": _rows(), "actions": ACTIONS, "menu": MENU, "long": LONG, "addresses": ADDRESSES,
-        "steps_waiting": _steps(0, "waiting"), "steps_live": _steps(2, "live"),
-        "steps_asks": _steps(1, "asks"),
-        "steps_failed": _steps(1, "failed"), "steps_done": _steps(5, "done"),
-        "form": ExampleForm(), "wrong": ExampleForm({"user": "", "account": "c", "way": "key"}),
-        "now": now, "soon": now + timedelta(minutes=42), "old": now - timedelta(days=3, hours=4),
-        "moments": _moments(),
-        "facts": [("Platform", "OpenStack, Keystone v3"), ("Servers", "412"), ("Credentials", "version 7")],
-        "drawings": ("servers", "search", "accounts", "activity", "lock", "lost", "broken", "mail"),
-    })
+    return render(
+        request,
+        "staff/components.html",
+        {
+            "tones": TONES,
+            "rows": _rows(),
+            "actions": ACTIONS,
+            "menu": MENU,
+            "long": LONG,
+            "addresses": ADDRESSES,
+            "steps_waiting": _steps(0, "waiting"),
+            "steps_live": _steps(2, "live"),
+            "steps_asks": _steps(1, "asks"),
+            "steps_failed": _steps(1, "failed"),
+            "steps_done": _steps(5, "done"),
+            "form": ExampleForm(),
+            "wrong": ExampleForm({"user": "", "account": "c", "way": "key"}),
+            "now": now,
+            "soon": now + timedelta(minutes=42),
+            "old": now - timedelta(days=3, hours=4),
+            "moments": _moments(),
+            "facts": [("Platform", "OpenStack, Keystone v3"), ("Servers", "412"), ("Credentials", "version 7")],
+            "drawings": ("servers", "search", "accounts", "activity", "lock", "lost", "broken", "mail"),
+        },
+    )

@@ -52,8 +52,12 @@ def _read(path: Path) -> Kept:
     if at is not None and at.tzinfo is None:
         at = at.replace(tzinfo=UTC)  # "-0000": the time of a machine that does not say where it is
     return Kept(
-        path.stem, str(message["To"] or ""), str(message["Subject"] or ""), at,
-        _part(message, "plain"), _part(message, "html"),
+        path.stem,
+        str(message["To"] or ""),
+        str(message["Subject"] or ""),
+        at,
+        _part(message, "plain"),
+        _part(message, "html"),
     )
 
 
@@ -103,7 +107,11 @@ def html(request: HttpRequest, name: str) -> HttpResponse:
     body = _one(name).html
     response = HttpResponse(re.sub(r"(<head[^>]*>)", r'\1<base target="_top">', body, count=1))
     response._csp_replace = {  # type: ignore[attr-defined]  # what django-csp's decorator sets
-        "default-src": [NONE], "script-src": [NONE], "style-src": ["'unsafe-inline'"], "img-src": ["data:"],
-        "frame-ancestors": [SELF], "sandbox": SANDBOX.split(),
+        "default-src": [NONE],
+        "script-src": [NONE],
+        "style-src": ["'unsafe-inline'"],
+        "img-src": ["data:"],
+        "frame-ancestors": [SELF],
+        "sandbox": SANDBOX.split(),
     }
     return response

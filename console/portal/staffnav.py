@@ -14,20 +14,35 @@ from providers.models import Mail, Provider
 from servers.installs.models import Install
 
 _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("Providers", (
-        ("Providers", "business", "providers.provider"), ("Keys", "key", "providers.providerkey"),
-        ("Cloud endpoints", "cloud", "providers.cloudendpoint"),
-    )),
-    ("Customers", (
-        ("Customers", "groups", "providers.customer"), ("Cloud accounts", "cloud_sync", "accounts.cloudaccount"),
-        ("Mail", "mail", "providers.mail"), ("People", "person", "console.user"),
-    )),
-    ("Work", (
-        ("Syncs", "sync", "accounts.syncrun"), ("Servers", "dns", "servers.server"),
-        ("Agents", "smart_toy", "agents.agent"), ("Installs", "download", "installs.install"),
-        ("Install batches", "inventory_2", "installs.installbatch"),
-        ("Join tokens", "vpn_key", "agents.jointoken"), ("Host keys", "fingerprint", "installs.hostkey"),
-    )),
+    (
+        "Providers",
+        (
+            ("Providers", "business", "providers.provider"),
+            ("Keys", "key", "providers.providerkey"),
+            ("Cloud endpoints", "cloud", "providers.cloudendpoint"),
+        ),
+    ),
+    (
+        "Customers",
+        (
+            ("Customers", "groups", "providers.customer"),
+            ("Cloud accounts", "cloud_sync", "accounts.cloudaccount"),
+            ("Mail", "mail", "providers.mail"),
+            ("People", "person", "console.user"),
+        ),
+    ),
+    (
+        "Work",
+        (
+            ("Syncs", "sync", "accounts.syncrun"),
+            ("Servers", "dns", "servers.server"),
+            ("Agents", "smart_toy", "agents.agent"),
+            ("Installs", "download", "installs.install"),
+            ("Install batches", "inventory_2", "installs.installbatch"),
+            ("Join tokens", "vpn_key", "agents.jointoken"),
+            ("Host keys", "fingerprint", "installs.hostkey"),
+        ),
+    ),
     ("Console", (("Audit log", "history", "console.auditentry"), ("Groups", "shield", "auth.group"))),
 )
 
@@ -56,19 +71,34 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     day = Now() - timedelta(days=1)
     unwell = CloudAccount.objects.present().exclude(status__in=("ok", "pending"))
     counts = [
-        ("providers.provider", "Providers that wait to be enabled", "?status__exact=pending",
-         Provider.objects.filter(status="pending")),
+        (
+            "providers.provider",
+            "Providers that wait to be enabled",
+            "?status__exact=pending",
+            Provider.objects.filter(status="pending"),
+        ),
         ("accounts.cloudaccount", "Cloud accounts that cannot be read", "", unwell.exclude(customer__status="closed")),
-        ("accounts.syncrun", "Syncs that failed in a day", "?state__exact=failed",
-         SyncRun.objects.filter(state="failed", ended_at__gt=day)),
-        ("providers.mail", "Mails that failed in a day", "?state__exact=failed",
-         Mail.objects.filter(state="failed", ended_at__gt=day)),
-        ("installs.install", "Installs that failed in a day", "?state__exact=failed",
-         Install.objects.filter(state="failed", ended_at__gt=day)),
+        (
+            "accounts.syncrun",
+            "Syncs that failed in a day",
+            "?state__exact=failed",
+            SyncRun.objects.filter(state="failed", ended_at__gt=day),
+        ),
+        (
+            "providers.mail",
+            "Mails that failed in a day",
+            "?state__exact=failed",
+            Mail.objects.filter(state="failed", ended_at__gt=day),
+        ),
+        (
+            "installs.install",
+            "Installs that failed in a day",
+            "?state__exact=failed",
+            Install.objects.filter(state="failed", ended_at__gt=day),
+        ),
     ]
     context["attention"] = [
-        {"words": words, "count": rows.count(),
-         "link": reverse(f"admin:{label.replace('.', '_')}_changelist") + query}
+        {"words": words, "count": rows.count(), "link": reverse(f"admin:{label.replace('.', '_')}_changelist") + query}
         for label, words, query, rows in counts
         if _may_see(request, label)
     ]

@@ -31,7 +31,8 @@ class FirstPassword(forms.Form):
     """One field: what is typed can be shown, which serves better than typing it twice."""
 
     password = forms.CharField(
-        label="New password", strip=False,
+        label="New password",
+        strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
     )
 

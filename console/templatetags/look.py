@@ -33,7 +33,7 @@ def icon(name: str, css: str = "") -> SafeString:
 
 
 def age_in_words(moment: datetime, now: datetime | None = None) -> str:
-    """"just now", "4 min ago", "3 h ago", "2 d ago", "in 5 min"; from 60 days on, the date. static/app.js agrees."""
+    """ "just now", "4 min ago", "3 h ago", "2 d ago", "in 5 min"; from 60 days on, the date. static/app.js agrees."""
     seconds = ((now or timezone.now()) - moment).total_seconds()
     size = abs(seconds)
     if size >= 60 * DAY:

@@ -84,5 +84,9 @@ class _Scheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     name = "providerKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "mst_live_… or mst_test_…",
-                "description": "A provider's key, issued by staff and shown once."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "mst_live_… or mst_test_…",
+            "description": "A provider's key, issued by staff and shown once.",
+        }

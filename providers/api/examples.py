@@ -6,9 +6,17 @@ from drf_spectacular.utils import OpenApiExample
 
 PERSON = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines Ltd"}
 CUSTOMER = {
-    "external_id": "c-1001", **PERSON, "status": "active", "created_at": "2025-01-07T09:30:00Z", "closed_at": None,
-    "mail": {"state": "sent", "reason": "The mail server took it.", "queued_at": "2025-01-07T09:30:00Z",
-             "ended_at": "2025-01-07T09:30:02Z"},
+    "external_id": "c-1001",
+    **PERSON,
+    "status": "active",
+    "created_at": "2025-01-07T09:30:00Z",
+    "closed_at": None,
+    "mail": {
+        "state": "sent",
+        "reason": "The mail server took it.",
+        "queued_at": "2025-01-07T09:30:00Z",
+        "ended_at": "2025-01-07T09:30:02Z",
+    },
 }
 
 ASKED = OpenApiExample("A customer", PERSON, request_only=True)

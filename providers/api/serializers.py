@@ -17,7 +17,9 @@ class CustomerIn(In):
     last_name = serializers.CharField(max_length=150)
     organization = serializers.CharField(max_length=200, allow_blank=True, help_text="Empty for a private person.")
     locale = serializers.RegexField(
-        r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})?$", max_length=12, required=False,
+        r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})?$",
+        max_length=12,
+        required=False,
         error_messages={"invalid": "Write a language tag, such as en or de-AT."},
     )
     send_mail = serializers.BooleanField(default=True, help_text="false: no mail; POST …/resend-mail sends it later.")
@@ -42,8 +44,16 @@ class CustomerOut(serializers.ModelSerializer[Customer]):
     class Meta:
         model = Customer
         fields = (
-            "external_id", "email", "first_name", "last_name", "organization", "locale", "status", "created_at",
-            "closed_at", "mail",
+            "external_id",
+            "email",
+            "first_name",
+            "last_name",
+            "organization",
+            "locale",
+            "status",
+            "created_at",
+            "closed_at",
+            "mail",
         )
 
     @extend_schema_field(MailOut(allow_null=True))

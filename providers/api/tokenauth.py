@@ -58,5 +58,9 @@ class _Scheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     name = "customerToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "mct_…",
-                "description": "A customer's token, issued under Your page → API tokens, and shown once."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "mct_…",
+            "description": "A customer's token, issued under Your page → API tokens, and shown once.",
+        }

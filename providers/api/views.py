@@ -42,7 +42,9 @@ class Customers(CustomerView):
     pagination_class = ByExternalId
 
     @extend_schema(
-        operation_id="customers_list", tags=["Customers"], responses=CustomerOut(many=True),
+        operation_id="customers_list",
+        tags=["Customers"],
+        responses=CustomerOut(many=True),
         parameters=parameters(CustomerFilters),
     )
     def get(self, request: Request) -> Response:
@@ -51,13 +53,21 @@ class Customers(CustomerView):
         return self.pages(request, rows, CustomerOut, ByExternalId)
 
     @extend_schema(
-        operation_id="customers_create", tags=["Customers"], request=NewCustomerIn, examples=[ASKED_BY_POST, TOLD],
-        parameters=[OpenApiParameter(
-            "Idempotency-Key", str, OpenApiParameter.HEADER,
-            description="Up to 255 characters. The same call within 24 hours gets the same answer.",
-        )],
+        operation_id="customers_create",
+        tags=["Customers"],
+        request=NewCustomerIn,
+        examples=[ASKED_BY_POST, TOLD],
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Up to 255 characters. The same call within 24 hours gets the same answer.",
+            )
+        ],
         responses={
-            201: CustomerOut, 200: CustomerOut,
+            201: CustomerOut,
+            200: CustomerOut,
             422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
         },
     )
@@ -73,7 +83,9 @@ class Customers(CustomerView):
             raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
         try:
             status, answer = replays.once(
-                self.provider, key, b"POST customers\0" + canonical(request.data),
+                self.provider,
+                key,
+                b"POST customers\0" + canonical(request.data),
                 lambda: self._put(external_id, fields),
             )
         except replays.Mismatch as mismatch:
@@ -90,7 +102,10 @@ class OneCustomer(CustomerView):
         return Response(self._told(external_id))
 
     @extend_schema(
-        operation_id="customers_put", tags=["Customers"], request=CustomerIn, examples=[ASKED, TOLD],
+        operation_id="customers_put",
+        tags=["Customers"],
+        request=CustomerIn,
+        examples=[ASKED, TOLD],
         responses={201: CustomerOut, 200: CustomerOut},
     )
     def put(self, request: Request, external_id: str) -> Response:

@@ -141,4 +141,3 @@ def progress(batch: ActionBatch) -> dict[str, int]:
         failed=Count("pk", filter=~Q(state__in=(*ACTIVE, JobState.DONE))),
     )
     return counted
-

@@ -26,8 +26,15 @@ class AgentOut(serializers.ModelSerializer[Agent]):
     class Meta:
         model = Agent
         fields = (
-            "version", "enrolled_at", "last_seen_at", "load1", "cpu_percent", "memory_used", "memory_total",
-            "disk_used", "disk_total",
+            "version",
+            "enrolled_at",
+            "last_seen_at",
+            "load1",
+            "cpu_percent",
+            "memory_used",
+            "memory_total",
+            "disk_used",
+            "disk_total",
         )
 
 
@@ -35,7 +42,8 @@ class ServerOut(serializers.ModelSerializer[Server]):
     account_id = serializers.CharField(source="account.external_id")
     addresses = AddressOut(many=True)
     agent_state = serializers.ChoiceField(
-        choices=Presence.choices, source="presence",
+        choices=Presence.choices,
+        source="presence",
         help_text="managed: it reports. offline: it did. pending: an install is under way. missing: none.",
     )
     agent = serializers.SerializerMethodField(help_text="The live agent and its last sample, in bytes; null: none.")
@@ -43,9 +51,25 @@ class ServerOut(serializers.ModelSerializer[Server]):
     class Meta:
         model = Server
         fields = (
-            "id", "external_id", "account_id", "name", "state", "raw_state", "addresses", "size", "cpus", "memory_mb",
-            "disk_gb", "image", "region", "cloud_created_at", "first_seen_at", "changed_at", "missing_since",
-            "agent_state", "agent",
+            "id",
+            "external_id",
+            "account_id",
+            "name",
+            "state",
+            "raw_state",
+            "addresses",
+            "size",
+            "cpus",
+            "memory_mb",
+            "disk_gb",
+            "image",
+            "region",
+            "cloud_created_at",
+            "first_seen_at",
+            "changed_at",
+            "missing_since",
+            "agent_state",
+            "agent",
         )
 
     @extend_schema_field(AgentOut(allow_null=True))

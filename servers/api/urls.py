@@ -6,6 +6,9 @@ from servers.api import views
 
 urlpatterns = [
     path("customers/<ext:external_id>/servers", views.Servers.as_view(), name="api-servers"),
-    path("customers/<ext:external_id>/accounts/<ext:account_id>/join-tokens", views.JoinTokens.as_view(),
-         name="api-join-tokens"),
+    path(
+        "customers/<ext:external_id>/accounts/<ext:account_id>/join-tokens",
+        views.JoinTokens.as_view(),
+        name="api-join-tokens",
+    ),
 ]

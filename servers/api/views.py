@@ -28,7 +28,9 @@ class Servers(AccountView):
     pagination_class = ByName
 
     @extend_schema(
-        operation_id="servers_list", tags=["Servers"], responses=ServerOut(many=True),
+        operation_id="servers_list",
+        tags=["Servers"],
+        responses=ServerOut(many=True),
         parameters=[OpenApiParameter("account", str, description="Only of the account with this id of yours.")],
     )
     def get(self, request: Request, external_id: str) -> Response:

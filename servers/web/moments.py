@@ -91,8 +91,12 @@ def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
 
 def _place(entry: AuditEntry) -> str:
     """The page of what an entry names; a page that is gone answers 404, as for anybody else."""
-    pages = {"server": "servers:server", "cloudaccount": "accounts:account", "installbatch": "installs:batch",
-             "actionbatch": "actions:batch"}
+    pages = {
+        "server": "servers:server",
+        "cloudaccount": "accounts:account",
+        "installbatch": "installs:batch",
+        "actionbatch": "actions:batch",
+    }
     if entry.target_kind not in pages or entry.verb == "account.removed":
         return ""
     return reverse(pages[entry.target_kind], args=[entry.target_id])

@@ -198,8 +198,10 @@ def test_many_changed_rows_are_one_refresh_of_their_list(site: Site) -> None:
     with opened(site) as (page, far):
         names = [f"server-{number}" for number in range(20)]
         page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div id=room data-hints=servers></div>')")
-        page.evaluate("room.setAttribute('hx-get', '/row/list'); room.setAttribute('hx-trigger', 'hint');"
-                      "room.setAttribute('hx-swap', 'beforeend')")
+        page.evaluate(
+            "room.setAttribute('hx-get', '/row/list'); room.setAttribute('hx-trigger', 'hint');"
+            "room.setAttribute('hx-swap', 'beforeend')"
+        )
         add(page, *names, room="#room")
         for name in names:
             far.say(changed=name)

@@ -34,7 +34,9 @@ def parameters(filters: type[FilterSet]) -> list[OpenApiParameter]:
     """What the OpenAPI document says of these filters."""
     return [
         OpenApiParameter(
-            name, str, description=str(one.extra.get("help_text", "")),
+            name,
+            str,
+            description=str(one.extra.get("help_text", "")),
             enum=[value for value, _ in one.extra["choices"]] if "choices" in one.extra else None,
         )  # fmt: skip
         for name, one in filters.base_filters.items()

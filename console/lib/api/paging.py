@@ -84,10 +84,20 @@ class Pages(BasePagination):
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         return [
-            {"name": "limit", "in": "query", "required": False, "description": "Rows in a page.",
-             "schema": {"type": "integer", "minimum": 1, "maximum": self.most, "default": self.usual}},
-            {"name": "cursor", "in": "query", "required": False,
-             "schema": {"type": "string"}, "description": "Where the page starts: from `next` of the page before."},
+            {
+                "name": "limit",
+                "in": "query",
+                "required": False,
+                "description": "Rows in a page.",
+                "schema": {"type": "integer", "minimum": 1, "maximum": self.most, "default": self.usual},
+            },
+            {
+                "name": "cursor",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "Where the page starts: from `next` of the page before.",
+            },
         ]
 
 

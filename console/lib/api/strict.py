@@ -33,7 +33,9 @@ class ExternalId(serializers.RegexField):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             r"^(?!\.{1,2}$)(?!\s)[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+(?<!\s)$(?!\n)",
-            max_length=120, trim_whitespace=False, **options,
+            max_length=120,
+            trim_whitespace=False,
+            **options,
         )
 
 

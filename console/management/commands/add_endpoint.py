@@ -39,9 +39,17 @@ class Command(BaseCommand):
         provider = named(options["provider"])
         try:
             endpoint, made = endpoints.register(
-                provider, options["slug"], platform=options["platform"], url=options["url"], actor=SYSTEM,
-                name=options["name"], version=options["api_version"], region=options["region"],
-                ca=_pem(options["ca"]), networks=options["allow_network"], allow_http=options["allow_http"],
+                provider,
+                options["slug"],
+                platform=options["platform"],
+                url=options["url"],
+                actor=SYSTEM,
+                name=options["name"],
+                version=options["api_version"],
+                region=options["region"],
+                ca=_pem(options["ca"]),
+                networks=options["allow_network"],
+                allow_http=options["allow_http"],
             )
         except Wrong as wrong:
             hint = "\nAdd --allow-http when nobody can listen on the way there." if _plain(options, wrong) else ""

@@ -127,8 +127,10 @@ def _form(
     if fault:
         reason = "The sizes are not known."
     elif too_many:
-        reason = f"{does.label} is done to one server at a time." if does.single else (
-            f"Select at most {actions.MOST:,} servers at once."
+        reason = (
+            f"{does.label} is done to one server at a time."
+            if does.single
+            else (f"Select at most {actions.MOST:,} servers at once.")
         )
     elif not chosen.able:
         reason = "It cannot be done to any of these servers." if chosen.unable else "Select servers in the list first."

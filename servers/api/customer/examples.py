@@ -8,9 +8,18 @@ from drf_spectacular.utils import OpenApiExample
 
 SERVER_ID = "0d3ff0bb-3a1f-4f1b-9a55-0f0f6a2f2f10"
 _ACTION: dict[str, Any] = {
-    "id": "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21", "server_id": SERVER_ID, "name": "web-1", "kind": "stop", "params": {},
-    "state": "waiting", "phase": "powering-off", "percent": None, "outcome": "", "queued_at": "2025-01-07T09:30:00Z",
-    "started_at": "2025-01-07T09:30:01Z", "ended_at": None,
+    "id": "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21",
+    "server_id": SERVER_ID,
+    "name": "web-1",
+    "kind": "stop",
+    "params": {},
+    "state": "waiting",
+    "phase": "powering-off",
+    "percent": None,
+    "outcome": "",
+    "queued_at": "2025-01-07T09:30:00Z",
+    "started_at": "2025-01-07T09:30:01Z",
+    "ended_at": None,
 }
 _INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
 _STARTED = {

@@ -26,7 +26,14 @@ class MyAccountOut(serializers.ModelSerializer[CloudAccount]):
     class Meta:
         model = CloudAccount
         fields = (
-            "id", "name", "platform", "status", "status_reason", "version_found", "last_sync_at", "server_count",
+            "id",
+            "name",
+            "platform",
+            "status",
+            "status_reason",
+            "version_found",
+            "last_sync_at",
+            "server_count",
         )
 
 
@@ -53,8 +60,18 @@ class ActionOut(serializers.ModelSerializer[Action]):
     class Meta:
         model = Action
         fields = (
-            "id", "server_id", "name", "kind", "params", "state", "phase", "percent", "outcome", "queued_at",
-            "started_at", "ended_at",
+            "id",
+            "server_id",
+            "name",
+            "kind",
+            "params",
+            "state",
+            "phase",
+            "percent",
+            "outcome",
+            "queued_at",
+            "started_at",
+            "ended_at",
         )
 
 
