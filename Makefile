@@ -38,6 +38,7 @@ bench: .venv/.dev .venv-bench/.done
 
 check: .venv/.dev
 	@$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
