@@ -157,6 +157,8 @@ class TestTokens:
         lacking = Api(people.customer, people.alice, [one for one in ALL if one.split(":")[0] != scope.split(":")[0]])
         refused = shaped(lacking(method, address, {}), 403, "scope_missing")
         assert scope in refused["message"]
+        if method == "GET":
+            assert lacking("HEAD", address).status_code == 403
         plain = Client(raise_request_exception=False).generic(method, f"{V1}/{address}", "{}", "application/json")
         assert shaped(plain, 401, "unauthenticated")
         assert plain["WWW-Authenticate"] == 'Bearer realm="customer"'

@@ -370,6 +370,12 @@ class TestAccounts:
         assert "server_external_id" in shaped(reply, 400)["fields"]
 
 
+def test_a_head_wants_the_scope_of_the_get_that_it_is(db):
+    api = Api(ProviderFactory(), scopes=["accounts:read"])
+    CustomerFactory(provider=api.provider, external_id="c-1")
+    assert api("HEAD", "customers/c-1").status_code == api("HEAD", "customers/c-2").status_code == 403
+
+
 class TestNothingOfAnybodyElses:
     CALLS = (
         ("GET", "customers/c-1", None),

@@ -23,7 +23,7 @@ def write_private(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(name, path)
-    except BaseException:
+    except BaseException:  # whatever stopped it, half a file is not left behind
         os.unlink(name)
         raise
 

@@ -12,6 +12,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from console.lib.api import bearer
 from console.lib.audit import Actor
 from console.models import AuditEntry
 from providers import keys
@@ -42,16 +43,8 @@ class ProviderAuthentication(BaseAuthentication):
     """401 in words for a missing, unknown, expired or revoked key; 403 for a provider that is not enabled."""
 
     def authenticate(self, request: Request) -> tuple[Caller, ProviderKey]:
-        header = request.headers.get("Authorization", "")
-        scheme, _, text = header.partition(" ")
-        if not header:
-            raise exceptions.NotAuthenticated
-        if scheme.lower() != "bearer" or not text.strip():
-            raise exceptions.AuthenticationFailed(
-                "Write the header as: Authorization: Bearer KEY.", "authorization_malformed"
-            )
         try:
-            key = keys.find(text.strip())
+            key = keys.find(bearer.secret(request, "KEY"))
         except keys.KeyRefused as refused:
             raise exceptions.AuthenticationFailed(refused.words, refused.code) from refused
         if key.provider.status != Provider.Status.ENABLED:
@@ -69,8 +62,7 @@ class HasScope(BasePermission):
     """The view names the scope of each method in `scopes`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        scopes: dict[str, str] = getattr(view, "scopes", {})
-        scope = scopes.get(request.method or "")
+        scope = bearer.scope_wanted(request, view)
         key = request.auth
         if scope is None or (isinstance(key, ProviderKey) and keys.allows(key, scope)):
             return True

@@ -11,6 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from console.lib.api import bearer
 from console.models import User
 from providers import tokens
 from providers.keys import KeyRefused
@@ -21,16 +22,8 @@ class TokenAuthentication(BaseAuthentication):
     """`request.user` is the person who issued the token, `request.auth` the token. 401 in words for any other."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken]:
-        header = request.headers.get("Authorization", "")
-        scheme, _, text = header.partition(" ")
-        if not header:
-            raise exceptions.NotAuthenticated
-        if scheme.lower() != "bearer" or not text.strip():
-            raise exceptions.AuthenticationFailed(
-                "Write the header as: Authorization: Bearer TOKEN.", "authorization_malformed"
-            )
         try:
-            token = tokens.find(text.strip())
+            token = tokens.find(bearer.secret(request, "TOKEN"))
         except KeyRefused as refused:
             raise exceptions.AuthenticationFailed(refused.words, refused.code) from refused
         return token.user, token
@@ -43,8 +36,7 @@ class TokenHasScope(BasePermission):
     """The view names the scope of each method in `scopes`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        scopes: dict[str, str] = getattr(view, "scopes", {})
-        scope = scopes.get(request.method or "")
+        scope = bearer.scope_wanted(request, view)
         token = request.auth
         if scope is None or (isinstance(token, ApiToken) and tokens.allows(token, scope)):
             return True
