@@ -167,3 +167,56 @@ class CredentialPush(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.version} of {self.account}"
+
+
+class Import(Job):
+    """Many customers and accounts sent in one call: a line each, worked in slices, resumable."""
+
+    class Form(models.TextChoices):
+        JSON = "json", "JSON"
+        CSV = "csv", "CSV"
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="imports")
+    form = models.CharField(max_length=4, choices=Form.choices)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.CharField(max_length=64)
+    actor_name = models.CharField(max_length=254)
+    total = models.PositiveIntegerField(default=0)
+    send_mail = models.BooleanField(default=True)
+
+    class Meta(Job.Meta):
+        ordering = ["-queued_at"]
+        indexes = [*Job.Meta.indexes, models.Index(fields=["provider", "-queued_at"], name="imports_of_provider")]
+
+    def __str__(self) -> str:
+        return f"Import of {self.total} lines"
+
+
+class ImportLine(models.Model):
+    """One customer of an import, with its accounts; what became of it. Credentials are sealed until it was taken."""
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        CREATED = "created", "Created"
+        UPDATED = "updated", "Updated"
+        UNCHANGED = "unchanged", "Unchanged"
+        REFUSED = "refused", "Refused"
+
+    id = models.BigAutoField(primary_key=True)
+    batch = models.ForeignKey(Import, models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()  # from 1, as in what was sent
+    external_id = models.CharField(max_length=120, blank=True)
+    fields = models.JSONField(default=dict)  # without credentials
+    sealed = models.TextField(blank=True, editable=False)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.WAITING)
+    errors = models.JSONField(default=dict)  # field → what is wrong, when it was refused
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["batch", "number"], name="import_line_once")]
+        indexes = [
+            models.Index(fields=["batch", "number"], name="import_waiting", condition=Q(outcome="waiting")),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.number}: {self.external_id}"
