@@ -18,7 +18,8 @@ from rest_framework.views import APIView
 
 
 class Pages(BasePagination):
-    """Pages by the values of `fields`, which must identify a row and be indexed in that order.
+    """Pages by the values of `fields`, which must identify a row and be indexed in that order; `-id`: newest first,
+    and then every field is.
 
     `?limit=` 1 to 500, 100 when left out; `?cursor=` is opaque to callers: they follow `next` until it is null.
     """
@@ -46,6 +47,9 @@ class Pages(BasePagination):
             raise exceptions.ValidationError({"limit": [f"Write a number from 1 to {self.most}."]})
         return int(text)
 
+    def _names(self) -> list[str]:
+        return [name.removeprefix("-") for name in self.fields]
+
     def _after(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
         wrong = exceptions.ValidationError({"cursor": ["This cursor is not ours. Follow `next` as it was given."]})
         try:
@@ -56,19 +60,20 @@ class Pages(BasePagination):
             raise wrong
         if not all(isinstance(value, str) and _storable(value) for value in values):
             raise wrong
+        names, after = self._names(), "lt" if self.fields[0].startswith("-") else "gt"
         beyond, equal = Q(), Q()
-        for name, value in zip(self.fields, values, strict=True):
-            beyond |= equal & Q(**{f"{name}__gt": value})
+        for name, value in zip(names, values, strict=True):
+            beyond |= equal & Q(**{f"{name}__{after}": value})
             equal &= Q(**{name: value})
         try:  # the first bound again, alone: it lets the index start there
-            return rows.filter(Q(**{f"{self.fields[0]}__gte": values[0]}) & beyond)
+            return rows.filter(Q(**{f"{names[0]}__{after}e": values[0]}) & beyond)
         except (ValidationError, ValueError, TypeError) as fault:
             raise wrong from fault
 
     def _next(self) -> str | None:
         if not self.more:
             return None
-        values = [str(getattr(self.page[-1], name)) for name in self.fields]
+        values = [str(getattr(self.page[-1], name)) for name in self._names()]
         cursor = base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
         return str(replace_query_param(self.request.build_absolute_uri(), "cursor", cursor))
 
