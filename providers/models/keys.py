@@ -24,6 +24,9 @@ class ProviderKey(models.Model):
     sandbox = models.BooleanField(default=False)
     scopes = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # empty: all
     allowed_networks = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # CIDRs; empty: anywhere
+    replaces = models.OneToOneField(  # rotation: the older one stays live for a while
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="successor"
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
