@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "sweep": {"task": "console.sweep", "schedule": 3.0, "options": {"expires": 10}},
     "sync-due": {"task": "accounts.sync_due", "schedule": 5.0, "options": {"expires": 10}},
     "refresh-due": {"task": "servers.refresh_due", "schedule": 5.0, "options": {"expires": 10}},
+    "forget-calls": {"task": "providers.forget_calls", "schedule": 600.0, "options": {"expires": 600}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)

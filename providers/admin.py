@@ -19,6 +19,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from console.lib.denials import Wrong
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, action, display, toned, who
 from providers import customers, enabling, endpoints, keys
 from providers.models import CloudEndpoint, Customer, Mail, Membership, Provider, ProviderKey
@@ -35,14 +36,25 @@ class KeyForm(forms.Form):
         help_text="None ticked: all.",
     )
     sandbox = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget, help_text="For trials: mst_test_….")
+    allowed_networks = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Addresses and networks it may be used from, separated by commas. Empty: anywhere.",
+    )
     expires_at = forms.SplitDateTimeField(
         required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="Empty: never."
     )
 
+    def clean_allowed_networks(self) -> list[str]:
+        try:
+            return keys.networks(self.cleaned_data["allowed_networks"].split(","))
+        except Wrong as wrong:
+            raise forms.ValidationError(wrong.fields["allowed_networks"]) from wrong
+
 
 class KeyInline(ReadOnlyInline):
     model = ProviderKey
-    fields = ("__str__", "name", "scopes", "expires_at", "revoked_at", "last_used_at")
+    fields = ("__str__", "name", "scopes", "allowed_networks", "expires_at", "revoked_at", "last_used_at")
 
 
 class EndpointInline(ReadOnlyInline):

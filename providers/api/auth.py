@@ -16,6 +16,7 @@ from console.lib.api import bearer
 from console.lib.audit import Actor
 from console.models import AuditEntry
 from providers import keys
+from providers.api import calls
 from providers.models import Provider, ProviderKey
 
 
@@ -43,10 +44,14 @@ class ProviderAuthentication(BaseAuthentication):
     """401 in words for a missing, unknown, expired or revoked key; 403 for a provider that is not enabled."""
 
     def authenticate(self, request: Request) -> tuple[Caller, ProviderKey]:
+        text, address = bearer.secret(request, "KEY"), request.META.get("REMOTE_ADDR", "")
         try:
-            key = keys.find(bearer.secret(request, "KEY"))
+            key = keys.find(text, address)
         except keys.KeyRefused as refused:
+            if refused.code == "address_not_allowed":
+                raise exceptions.PermissionDenied(refused.words, refused.code) from refused
             raise exceptions.AuthenticationFailed(refused.words, refused.code) from refused
+        calls.told(request._request, key.provider, key, str(key))
         if key.provider.status != Provider.Status.ENABLED:
             status = key.provider.get_status_display().lower()
             raise exceptions.PermissionDenied(

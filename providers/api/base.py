@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.urls import register_converter
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from console.lib.api.paging import Pages
 from console.lib.api.strict import ExternalIdInPath
 from console.lib.audit import Actor
+from providers import limits
 from providers.api.auth import HasScope, ProviderAuthentication
 from providers.models import Customer, Provider
 
@@ -35,6 +36,20 @@ class ProviderView(APIView):
     permission_classes = (HasScope,)
     scopes: ClassVar[dict[str, str]] = {}
     pagination_class: type[BasePagination] | None = None  # for the schema
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.allowance = limits.take(self.provider)
+        if self.allowance and self.allowance.exceeded:
+            most = self.allowance.limit
+            raise Throttled(self.allowance.resets, f"More than {most} calls in a minute. Wait, or ask staff for more.")
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        told = super().finalize_response(request, response, *args, **kwargs)
+        if allowance := getattr(self, "allowance", None):
+            for name, value in allowance.headers.items():
+                told[name] = value
+        return told
 
     @property
     def provider(self) -> Provider:

@@ -28,6 +28,13 @@ class KeyReused(APIException):
     default_code = "idempotency_key_reused"
 
 
+class KeyBusy(APIException):
+    status_code = 409
+    default_detail = "A call with this Idempotency-Key is under way. Send it again in a moment."
+    default_code = "idempotency_key_in_progress"
+    wait = 1
+
+
 class CustomerView(ProviderView):
     def _put(self, external_id: str, fields: dict[str, Any]) -> tuple[int, Any]:
         outcome = customers.put(self.provider, external_id, fields, self.actor)
@@ -68,6 +75,7 @@ class Customers(CustomerView):
         responses={
             201: CustomerOut,
             200: CustomerOut,
+            409: OpenApiResponse(Error, "A call with this Idempotency-Key is under way."),
             422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
         },
     )
@@ -90,6 +98,8 @@ class Customers(CustomerView):
             )
         except replays.Mismatch as mismatch:
             raise KeyReused from mismatch
+        except replays.InProgress as busy:
+            raise KeyBusy from busy
         return Response(answer, status=status)
 
 

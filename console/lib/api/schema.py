@@ -22,7 +22,7 @@ class Error(serializers.Serializer[Any]):
     error = ErrorDetail()
 
 
-USUAL = ("400", "401", "403", "404", "405", "406", "415")
+USUAL = ("400", "401", "403", "404", "405", "406", "415", "429", "503")
 
 
 class Schema(AutoSchema):

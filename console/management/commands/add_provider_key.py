@@ -22,13 +22,25 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scope", action="append", default=[], metavar="SCOPE", help=f"all when left out; {', '.join(keys.SCOPES)}"
         )
+        parser.add_argument(
+            "--allow-network",
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="may be used from there only; repeatable",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         provider = named(options["slug"])
         scopes = [scope for text in options["scope"] for scope in text.split(",") if scope]
         try:
             key, text = keys.issue(
-                provider, actor=SYSTEM, name=options["name"][:80], sandbox=options["sandbox"], scopes=scopes
+                provider,
+                actor=SYSTEM,
+                name=options["name"][:80],
+                sandbox=options["sandbox"],
+                scopes=scopes,
+                allowed_networks=options["allow_network"],
             )
         except Wrong as wrong:
             raise CommandError(in_words(wrong)) from wrong
