@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from django.conf import settings
@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from console.models import User
-from providers.models import Customer, SignInLink
+from providers.models import Customer, Membership, SignInLink
 
 Purpose = SignInLink.Purpose
 LIFETIMES = {Purpose.SET_PASSWORD: timedelta(days=3), Purpose.SIGN_IN: timedelta(hours=1)}
@@ -36,6 +36,20 @@ def issue(
 
 def address(purpose: SignInLink.Purpose, token: str) -> str:
     return f"{settings.PUBLIC_URL}/{_PATHS[purpose]}/{token}/"
+
+
+def first_password(user: User, customer: Customer) -> tuple[str, datetime] | None:
+    """A fresh link to a first password, and until when; None for who has a sign-in of their own.
+
+    Only for somebody whom this very customer made: whoever reads a provider's mail, or its replies, must not get at a
+    person's other hosts (SECURITY.md §6, take-over).
+    """
+    founded = Membership.objects.filter(customer=customer, user=user, founding=True).exists()
+    if not founded or user.has_usable_password() or user.is_staff:
+        return None
+    lifetime = LIFETIMES[Purpose.SET_PASSWORD]
+    token = issue(user, Purpose.SET_PASSWORD, customer, lifetime)
+    return address(Purpose.SET_PASSWORD, token), timezone.now() + lifetime
 
 
 def peek(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:

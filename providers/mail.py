@@ -8,7 +8,6 @@ from email.utils import parseaddr
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils import timezone
 
 from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
@@ -85,22 +84,14 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
 
 
 def _door(mail: Mail) -> dict[str, object]:
-    """Where the mail leads. A token only for the first password of somebody whom this very customer made: who has a
-    sign-in of their own uses that, since whoever reads a provider's mail must not get at a person's other hosts."""
-    user = mail.user
+    """Where the mail leads: to a first password where it may set one, else to a sign-in of the person's own."""
     if mail.kind == Mail.Kind.INVITATION:
         return {"url": f"{settings.PUBLIC_URL}/invitations/", "expires_at": None, "sets_password": False}
-    founded = Membership.objects.filter(customer=mail.customer, user=user, founding=True).exists()
-    if not founded or user.has_usable_password() or user.is_staff:
+    link = links.first_password(mail.user, mail.customer) if mail.user and mail.customer else None
+    if link is None:
         inside = f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}"
         return {"url": inside, "expires_at": None, "sets_password": False}
-    lifetime = links.LIFETIMES[links.Purpose.SET_PASSWORD]
-    token = links.issue(user, links.Purpose.SET_PASSWORD, mail.customer, lifetime)
-    return {
-        "url": links.address(links.Purpose.SET_PASSWORD, token),
-        "expires_at": timezone.now() + lifetime,
-        "sets_password": True,
-    }
+    return {"url": link[0], "expires_at": link[1], "sets_password": True}
 
 
 def _judged(code: int, words: str) -> Unreachable | Refused:

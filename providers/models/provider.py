@@ -9,8 +9,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from console.lib import seal
-
 
 class Provider(models.Model):
     """A cloud host whose customers Muster serves. Only an enabled one may call the API, and its customers sync."""
@@ -37,7 +35,7 @@ class Provider(models.Model):
     calls_per_minute = models.PositiveIntegerField(default=600)  # of all its keys together
     legacy_calls = models.BooleanField("2012 calls", default=False)
     legacy_key = models.CharField(max_length=40, blank=True, editable=False)  # `sxapikey`; no secret by itself
-    legacy_sealed = models.TextField(blank=True, editable=False)  # MD5 hex of the dedicated secret, which opens
+    legacy_digest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of the secret's MD5 hex
     # A sandbox is a provider of its own, with simulated clouds; `mst_test_…` keys of its owner act on it.
     sandbox_of = models.OneToOneField("self", models.CASCADE, null=True, blank=True, related_name="sandbox")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -47,9 +45,6 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def place(self, column: str) -> seal.Place:
-        return seal.Place("providers_provider", column, str(self.pk), str(self.pk))
 
 
 class ProviderMember(models.Model):
