@@ -24,6 +24,7 @@ urlpatterns = [
     path("api/v1/", include("servers.api.customer.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(url_name="schema"), name="docs"),
+    path("scalex/acl/", include("providers.api.legacy_urls")),
     path("agent/v1/", include("servers.agents.api.urls")),
     path("admin/", admin.site.urls),
 ]
