@@ -24,6 +24,7 @@ from providers.models import Provider, ProviderKey
 SCOPES = {
     "customers:read": "Read customers",
     "customers:write": "Create, change and close customers",
+    "handoff:write": "Sign customers on from your portal",
     "accounts:read": "Read cloud accounts and endpoints",
     "accounts:write": "Push cloud credentials, remove accounts",
     "servers:read": "Read servers",

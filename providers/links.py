@@ -15,12 +15,17 @@ from console.models import User
 from providers.models import Customer, Membership, SignInLink
 
 Purpose = SignInLink.Purpose
+# A hand-off's is short, and its caller's to say (handoff.py).
 LIFETIMES = {Purpose.SET_PASSWORD: timedelta(days=3), Purpose.SIGN_IN: timedelta(hours=1)}
-_PATHS = {Purpose.SET_PASSWORD: "welcome", Purpose.SIGN_IN: "in"}
+_PATHS = {Purpose.SET_PASSWORD: "welcome", Purpose.SIGN_IN: "in", Purpose.HANDOFF: "handoff"}
 
 
 def issue(
-    user: User, purpose: SignInLink.Purpose, customer: Customer | None = None, lifetime: timedelta | None = None
+    user: User,
+    purpose: SignInLink.Purpose,
+    customer: Customer | None = None,
+    lifetime: timedelta | None = None,
+    return_to: str = "",
 ) -> str:
     """A new token; `address` makes it a link. With a customer, the sign-in will see that customer only."""
     token = secrets.token_urlsafe(32)
@@ -30,6 +35,7 @@ def issue(
         user=user,
         customer=customer,
         expires_at=timezone.now() + (lifetime or LIFETIMES[purpose]),
+        return_to=return_to,
     )
     return token
 

@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("welcome/<str:token>/", welcome.welcome, name="welcome"),
     path("welcome/<str:token>/again/", welcome.welcome_again, name="welcome-again"),
     path("in/<str:token>/", welcome.enter, name="enter"),
+    path("handoff/<str:token>/", welcome.arrive, name="handoff"),
     path("invitations/", welcome.invited, name="invitations"),
     path("invitations/<uuid:pk>/", welcome.answer, name="invitation"),
     path("_mail/", mailbox.listing, name="mailbox"),

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.models import User
 from console.portal import doors
-from providers import invitations, links, welcoming
+from providers import handoff, invitations, links, welcoming
 from providers.models import SignInLink
 
 View = Callable[..., HttpResponse]
@@ -99,6 +99,21 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "welcome/sign_in.html", {"person": link.user, **_whose(link)})
     arrival = welcoming.by_link(token)
     return doors.sign_in(request, arrival, _next(request)) if arrival else _over(request, "")
+
+
+@link_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def arrive(request: HttpRequest, token: str) -> HttpResponse:
+    """As `enter`, from the provider's portal: the link says where it leads."""
+    link = links.peek(token, links.Purpose.HANDOFF)
+    if link is None:
+        return _over(request, "")
+    if request.method != "POST":
+        return render(request, "welcome/sign_in.html", {"person": link.user, **_whose(link)})
+    landing = handoff.come(token)
+    if landing is None:
+        return _over(request, "")
+    return doors.sign_in(request, landing.arrival, landing.to) if landing.arrival else HttpResponseRedirect(landing.to)
 
 
 @login_required

@@ -22,3 +22,10 @@ CUSTOMER = {
 ASKED = OpenApiExample("A customer", PERSON, request_only=True)
 ASKED_BY_POST = OpenApiExample("A customer", {"external_id": "c-1001", **PERSON}, request_only=True)
 TOLD = OpenApiExample("A customer", CUSTOMER, response_only=True, status_codes=["200", "201", "202"])
+HANDING_OFF = OpenApiExample("To the servers that run", {"return_to": "/servers/?q=state:running"}, request_only=True)
+HANDED_OFF = OpenApiExample(
+    "A link",
+    {"url": "https://console.example/handoff/3q2-7wAB…/", "expires_at": "2025-01-07T09:31:00Z"},
+    response_only=True,
+    status_codes=["201"],
+)

@@ -62,6 +62,20 @@ class CustomerOut(serializers.ModelSerializer[Customer]):
         return dict(MailOut(last[0]).data) if last else None
 
 
+class HandOffIn(In):
+    return_to = serializers.CharField(
+        max_length=500,
+        required=False,
+        allow_blank=True,
+        help_text="A path of the console's: /servers/, /servers/{id}/, /accounts/, /activity/ …, with its query.",
+    )
+
+
+class HandOffOut(serializers.Serializer[Any]):
+    url = serializers.URLField(help_text="Send the browser there. It is told this once.")
+    expires_at = serializers.DateTimeField()
+
+
 class EndpointOut(serializers.ModelSerializer[CloudEndpoint]):
     class Meta:
         model = CloudEndpoint

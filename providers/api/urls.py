@@ -10,5 +10,6 @@ urlpatterns = [
     path("customers/<ext:external_id>/suspend", views.Suspend.as_view(), name="api-customer-suspend"),
     path("customers/<ext:external_id>/resume", views.Resume.as_view(), name="api-customer-resume"),
     path("customers/<ext:external_id>/resend-mail", views.ResendMail.as_view(), name="api-customer-resend-mail"),
+    path("customers/<ext:external_id>/handoff", views.HandOff.as_view(), name="api-customer-handoff"),
     path("endpoints", views.Endpoints.as_view(), name="api-endpoints"),
 ]

@@ -13,11 +13,18 @@ from rest_framework.response import Response
 from console.lib.api.filters import narrowed, parameters
 from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
-from providers import customers, replays
+from providers import customers, handoff, replays
 from providers.api.base import ByExternalId, ProviderView
-from providers.api.examples import ASKED, ASKED_BY_POST, TOLD
+from providers.api.examples import ASKED, ASKED_BY_POST, HANDED_OFF, HANDING_OFF, TOLD
 from providers.api.filters import CustomerFilters
-from providers.api.serializers import CustomerIn, CustomerOut, EndpointOut, NewCustomerIn
+from providers.api.serializers import (
+    CustomerIn,
+    CustomerOut,
+    EndpointOut,
+    HandOffIn,
+    HandOffOut,
+    NewCustomerIn,
+)
 
 WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "customers:write")
 
@@ -166,6 +173,24 @@ class ResendMail(CustomerView):
         """
         customers.resend_mail(self.customer(external_id), self.actor)
         return Response(self._told(external_id), status=202)
+
+
+class HandOff(CustomerView):
+    scopes: ClassVar = {"POST": "handoff:write"}
+
+    @extend_schema(
+        operation_id="customers_handoff", tags=["Customers"], request=HandOffIn, responses={201: HandOffOut},
+        examples=[HANDING_OFF, HANDED_OFF],
+    )  # fmt: skip
+    def post(self, request: Request, external_id: str) -> Response:
+        """A link that signs your customer on: once, within 60 seconds, to see what is yours of them and nothing else.
+
+        Make it when your portal's button is pressed, and send the browser there at once. It asks for the second factor
+        that the person has turned on. 409 when the customer is closed.
+        """
+        fields = self.given(HandOffIn)
+        offer = handoff.offer(self.customer(external_id), self.actor, fields.get("return_to", ""))
+        return Response(HandOffOut(offer).data, status=201, headers={"Cache-Control": "no-store"})
 
 
 class BySlug(Pages):
