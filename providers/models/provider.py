@@ -32,6 +32,7 @@ class Provider(models.Model):
     max_customers = models.PositiveIntegerField(null=True, blank=True)
     max_servers = models.PositiveIntegerField(null=True, blank=True)
     max_agents = models.PositiveIntegerField(null=True, blank=True)
+    webhook_networks = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # approved private CIDRs
     calls_per_minute = models.PositiveIntegerField(default=600)  # of all its keys together
     legacy_calls = models.BooleanField("2012 calls", default=False)
     legacy_key = models.CharField(max_length=40, blank=True, editable=False)  # `sxapikey`; no secret by itself

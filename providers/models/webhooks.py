@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from console.lib import seal
-from console.lib.jobs.rows import Job
+from console.lib.jobs.rows import ACTIVE, Job
 from providers.models.provider import Provider
 
 
@@ -24,7 +24,10 @@ class Webhook(models.Model):
     previous_sealed = models.TextField(blank=True, editable=False)  # signs too, until …
     previous_until = models.DateTimeField(null=True, editable=False)
     enabled = models.BooleanField(default=True)
+    failures = models.PositiveIntegerField(default=0, editable=False)  # in a row
     failing_since = models.DateTimeField(null=True, editable=False)  # nothing has arrived since
+    rests_until = models.DateTimeField(null=True, editable=False)  # it does not answer: nothing is tried before
+    warned_at = models.DateTimeField(null=True, editable=False)  # the provider was told that it fails
     disabled_at = models.DateTimeField(null=True, editable=False)  # by us: it failed for too long
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -50,7 +53,7 @@ class Event(models.Model):
     class Meta:
         ordering = ["-at"]
         indexes = [
-            models.Index(fields=["provider", "-at"], name="events_of_provider"),
+            models.Index(fields=["provider", "-at", "-id"], name="events_of_provider"),
             models.Index(fields=["at"], name="events_by_age"),
         ]
 
@@ -68,7 +71,11 @@ class Delivery(Job):
     class Meta(Job.Meta):
         ordering = ["-queued_at"]
         verbose_name_plural = "deliveries"
-        indexes = [*Job.Meta.indexes, models.Index(fields=["webhook", "-queued_at"], name="deliveries_of_webhook")]
+        indexes = [
+            *Job.Meta.indexes,
+            models.Index(fields=["webhook", "-queued_at", "-id"], name="deliveries_of_webhook"),
+            models.Index(fields=["webhook", "due_at"], condition=models.Q(state__in=ACTIVE), name="deliveries_waiting"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event} to {self.webhook}"

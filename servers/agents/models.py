@@ -32,6 +32,7 @@ class Agent(models.Model):
     enrolled_at = models.DateTimeField(db_default=Now(), editable=False)
     first_seen_at = models.DateTimeField(null=True)  # of the first heartbeat: "managed" from then on
     last_seen_at = models.DateTimeField(null=True)
+    silence_told_at = models.DateTimeField(null=True, editable=False)  # its provider was told that it is offline
     ended_at = models.DateTimeField(null=True)
     facts = models.JSONField(default=dict)
     load1 = models.FloatField(null=True)
