@@ -14,6 +14,8 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.health import STALE_AFTER
 from accounts.models import CloudAccount
+from providers import branding
+from providers.branding import Look
 from providers.scope import customers_of
 
 MOST = 200  # accounts in the switcher; who has more finds them by the list's own filter
@@ -51,11 +53,22 @@ class Shell:
     fresh_at: datetime | None = None
     stale: bool = False
     never: int = 0
+    providers: tuple[UUID, ...] = ()  # of these accounts; usually one
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `shell`, read only by pages that draw the frame."""
-    return {"shell": SimpleLazyObject(lambda: shell_of(request))}
+    """Context processor: `shell` and `look`, read only by pages that draw the frame."""
+    made = SimpleLazyObject(lambda: shell_of(request))
+    return {"shell": made, "look": SimpleLazyObject(lambda: look_of(request, made))}
+
+
+def look_of(request: HttpRequest, shell: Shell) -> Look | None:
+    """The brand of the provider whose servers these are; Muster's own (None) when there are several, or none."""
+    providers = list(shell.providers)
+    if not shell.accounts:
+        ids = customers_of(request).values_list("provider_id", flat=True)
+        providers = [pk for pk in ids.distinct()[:2] if pk is not None]
+    return branding.live_of(providers).get(providers[0]) if len(providers) == 1 else None
 
 
 def shell_of(request: HttpRequest) -> Shell:
@@ -63,11 +76,12 @@ def shell_of(request: HttpRequest) -> Shell:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return Shell()
     rows = CloudAccount.objects.of(customers_of(request)).select_related("customer").order_by("customer_id", "name")
+    rows_read = list(rows.defer("sealed", "pending_sealed")[:MOST])
     accounts = tuple(
         AccountLine(
             row.pk, row.name, CloudAccount.Status(row.status).tone, row.customer_id, str(row.customer), row.last_sync_at
         )
-        for row in rows.defer("sealed", "pending_sealed")[:MOST]
+        for row in rows_read
     )
     chosen = request.GET.get("account", "")
     synced = [line.synced_at for line in accounts if line.synced_at]
@@ -83,4 +97,5 @@ def shell_of(request: HttpRequest) -> Shell:
         fresh_at=oldest,
         stale=oldest is not None and timezone.now() - oldest > STALE_AFTER,
         never=len(accounts) - len(synced),
+        providers=tuple({row.customer.provider_id for row in rows_read if row.customer.provider_id}),
     )

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.models import User
 from console.portal import doors
-from providers import handoff, invitations, links, welcoming
+from providers import branding, handoff, invitations, links, welcoming
 from providers.models import SignInLink
 
 View = Callable[..., HttpResponse]
@@ -146,7 +146,7 @@ def _over(request: HttpRequest, again: str) -> HttpResponse:
 
 def _whose(link: SignInLink) -> dict[str, Any]:
     provider = link.customer.provider if link.customer else None
-    return {"customer": link.customer, "provider": provider, "brand": provider}
+    return {"customer": link.customer, "provider": provider, "look": branding.live(provider)}
 
 
 def _next(request: HttpRequest) -> str:
