@@ -58,7 +58,7 @@ class Shell:
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor: `shell` and `look`, read only by pages that draw the frame."""
-    made = SimpleLazyObject(lambda: shell_of(request))
+    made: Any = SimpleLazyObject(lambda: shell_of(request))
     return {"shell": made, "look": SimpleLazyObject(lambda: look_of(request, made))}
 
 

@@ -48,7 +48,7 @@ def _call(answer: Answer) -> Callable[[HttpRequest], JsonResponse]:
         try:
             if request.method != "POST":
                 raise Failed("Request is not a post... cannot proceed")
-            given = {name: value.replace("\0", "").strip() for name, value in request.POST.items()}
+            given = {name: str(value).replace("\0", "").strip() for name, value in request.POST.items()}
             provider = legacy.find(given.get("sxapikey", ""), given.get("sxsecretkey", ""))
             if provider is None:
                 raise Failed("login failed, invalid api key or secret key")
@@ -143,6 +143,9 @@ def _told(customer: Customer) -> dict[str, str]:
 
 def _number(given: Mapping[str, str], name: str) -> int | None:
     try:
-        return forms.IntegerField(required=False, min_value=1, max_value=100_000).clean(given.get(name, ""))
+        number: int | None = forms.IntegerField(required=False, min_value=1, max_value=100_000).clean(
+            given.get(name, "")
+        )
     except ValidationError as fault:
         raise Failed(f"{name} is a number from 1 on") from fault
+    return number
