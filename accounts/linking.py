@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 from django.db import models, transaction
-from django.db.models import Max
+from django.db.models import Max, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,6 +26,7 @@ from console.lib.jobs import leases, ring
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import ACTIVE
 from console.lib.seal import SealBroken
+from providers import quotas
 from providers.models import CloudEndpoint, Customer
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,8 @@ def push(
 ) -> Pushed:
     """Take credentials over from the provider; a worker verifies them. The same push again changes nothing.
 
-    Raises Wrong for credentials of the wrong form or another provider's endpoint; Denied for a version that is older
+    Raises Wrong for credentials of the wrong form or another provider's endpoint; Denied for a new account when the
+    provider may have no more servers, for a version that is older
     than one pushed before, for other credentials under the same version, for a closed customer, and for a move to
     another endpoint while credentials are live (they would be sent to a cloud they were not meant for).
     """
@@ -85,6 +87,8 @@ def push(
             raise Denied("This customer is closed. Make it again first.", "customer_closed")
         account = _lock(CloudAccount.objects.filter(customer=customer, external_id=external_id))
         created = account is None or account.removed_at is not None
+        if created:
+            _require_room(customer)
         if account is None:
             account = CloudAccount.objects.create(
                 customer=customer, external_id=external_id, endpoint=endpoint, name=name
@@ -116,6 +120,14 @@ def push(
             ask(account, SyncRun.Trigger.PUSH)
     account.refresh_from_db()
     return Pushed(account, created, changed)
+
+
+def _require_room(customer: Customer) -> None:
+    """An account more may bring servers: there must be room for one at least."""
+    provider = customer.provider
+    if provider is not None and provider.max_servers is not None:
+        theirs = CloudAccount.objects.present().filter(customer__provider=provider)
+        quotas.require(provider, "servers", theirs.aggregate(all=Sum("server_count"))["all"] or 0)
 
 
 def ask(account: CloudAccount, trigger: str) -> SyncRun:

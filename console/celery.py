@@ -23,12 +23,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 app = Celery("muster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_default_queue = "default"
-app.conf.task_routes = {"installs.*": {"queue": "ssh"}}
+app.conf.task_routes = {"installs.*": {"queue": "ssh"}, "webhooks.*": {"queue": "webhooks"}}
 app.conf.beat_schedule = {
     "sweep": {"task": "console.sweep", "schedule": 3.0, "options": {"expires": 10}},
     "sync-due": {"task": "accounts.sync_due", "schedule": 5.0, "options": {"expires": 10}},
     "refresh-due": {"task": "servers.refresh_due", "schedule": 5.0, "options": {"expires": 10}},
+    "erase": {"task": "providers.erase", "schedule": 600.0, "options": {"expires": 600}},
     "forget-calls": {"task": "providers.forget_calls", "schedule": 600.0, "options": {"expires": 600}},
+    "webhooks-due": {"task": "webhooks.due", "schedule": 3.0, "options": {"expires": 10}},
+    "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
+    "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)

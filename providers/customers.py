@@ -17,7 +17,7 @@ from console.lib.denials import Denied
 from console.lib.jobs import leases
 from console.lib.jobs.rows import ACTIVE
 from console.models import User
-from providers import mail
+from providers import mail, quotas
 from providers.models import Customer, Mail, Membership, Provider, SignInLink
 from providers.signals import customer_closing, customer_resumed, customer_suspended
 
@@ -37,7 +37,8 @@ def put(provider: Provider, external_id: str, fields: Mapping[str, Any], actor: 
 
     `fields`: email, first_name, last_name, organization, locale?, send_mail? (default yes). A made or reopened one gets
     one mail row. An address that somebody signs in with already makes an invitation, and the outcome looks the same:
-    the provider learns nothing. Changing the contact address never changes anybody's sign-in.
+    the provider learns nothing. Changing the contact address never changes anybody's sign-in. Denied when the provider
+    may have no more customers.
     """
     wanted = {name: fields[name] for name in FIELDS if name in fields}
     with transaction.atomic():
@@ -53,6 +54,7 @@ def put(provider: Provider, external_id: str, fields: Mapping[str, Any], actor: 
         if changed or reopened:
             customer.save(update_fields=[*changed, "status", "closed_at"])
         if made or reopened:
+            quotas.require_customer(provider)
             _note(actor, "customer.created" if made else "customer.reopened", customer)
             membership = _admit(customer)
             if fields.get("send_mail", True):

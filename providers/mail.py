@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 
 from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
-from providers import links
+from providers import links, notices
 from providers.models import Customer, Mail, Membership
 
 TASK = "mail.send"
@@ -61,6 +61,8 @@ def send(mail: Mail) -> str:
 
 def compose(mail: Mail) -> EmailMultiAlternatives:
     """The whole message, text and HTML, with a link of its own that nobody has seen before."""
+    if mail.kind == Mail.Kind.NOTICE:
+        return notices.compose(mail)
     customer, provider = mail.customer, mail.customer.provider if mail.customer else None
     host = provider.name if provider else "Muster"
     context = {

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from console.lib.jobs.kinds import answers
 from console.lib.jobs.leases import Lease
-from providers import calls, mail
+from providers import calls, erasing, mail
 from providers.models import Mail
 
 
@@ -18,3 +18,8 @@ def send(row: Mail, lease: Lease) -> str:
 @shared_task(name="providers.forget_calls", ignore_result=True)
 def forget_calls() -> None:
     calls.forget()
+
+
+@shared_task(name="providers.erase", ignore_result=True)
+def erase() -> None:
+    erasing.due()

@@ -103,6 +103,19 @@ def dial(
     raise Unreachable(_no_connection(host, port, last, connect)) from last
 
 
+def objection(host: str, port: int, approved: Sequence[addresses.Network], seconds: float = 2.0) -> str:
+    """Why no address of `host` would be dialled now, as a sentence; "" when one would, or when nobody can tell."""
+    try:
+        with deadline(seconds):
+            records = _look_up(host, port)
+    except Unreachable:
+        return ""
+    for _, sockaddr in records:
+        if words := addresses.objection(str(sockaddr[0]), approved):
+            return _not_allowed(host, str(sockaddr[0]), words)
+    return ""
+
+
 def _look_up(host: str, port: int) -> list[tuple[int, Any]]:
     bare = host.strip("[]")
     try:

@@ -22,13 +22,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from console.lib import addresses
+from console.lib import addresses, dialling
 from console.lib.dialling import CONNECT, READ, TimedSocket, TimedTLSSocket, deadline, dial
 from console.lib.faults import Fault, Refused, Unexpected, Unreachable
 
 TOTAL: Final = 60.0  # seconds for a whole page, from the name look-up to its last byte
 LARGEST: Final = 8 * 1024 * 1024  # bytes of one page, after decompression
 _CHUNK: Final = 256 * 1024
+_SHORT: Final = 16 * 1024  # bytes of a body that nobody wants
+_DROPPED_WITHIN: Final = 0.5  # seconds
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -42,6 +44,7 @@ class Transport:
     authorities are trusted. `allow_http`: plain HTTP is allowed. `deadline`: seconds for a whole page. `origins`:
     further origins (scheme://host:port) that staff registered and that may see this endpoint's credentials.
     `before_call` is told the verb of each request before it is made, and may wait, or raise a fault: then it is not.
+    Without `bodies` a reply is its status and headers: what follows them is not waited for.
     Raises Unexpected when a network, an origin or the CA cannot be read.
     """
 
@@ -54,8 +57,10 @@ class Transport:
         *,
         origins: Sequence[str] = (),
         before_call: Callable[[str], None] | None = None,
+        bodies: bool = True,
     ) -> None:
         self.allow_http = allow_http
+        self.bodies = bodies
         self.before_call = before_call
         self.deadline = deadline
         try:
@@ -72,6 +77,14 @@ class Transport:
         """A requests session behind the guard. With `origin` (a URL) no other origin sees its requests, except the
         same host on another port, those that staff registered, and those a driver names by `session.allow(url)`."""
         return Session(self, origin)
+
+    def objection(self, url: str) -> str:
+        """Why `url` must not be asked, as a sentence; "" when it may be, or when its name cannot be looked up just now.
+        The guard is the check at each connection: this one tells a person early. Unexpected when it is no URL."""
+        scheme, host, port = origin(url)
+        if scheme != "https" and not self.allow_http:
+            return f"{_where(url)} is not encrypted. Use an HTTPS address."
+        return dialling.objection(host, port, self.approved)
 
     def dial(self, host: str, port: int, timeout: float = READ) -> socket.socket:
         """A TCP connection to a checked address of `host`, with `timeout` seconds for it and for every operation.
@@ -137,7 +150,7 @@ class Session(requests.Session):
                 try:
                     if response.status_code in _REDIRECTS:
                         raise Refused(_redirects(where, response.headers.get("Location", "")))
-                    response._content = _whole(response, where)
+                    response._content = _whole(response, where) if self._transport.bodies else _drop(response)
                 except BaseException:
                     response.close()  # half a reply must not go back to the pool
                     raise
@@ -235,6 +248,17 @@ def _whole(response: requests.Response, where: str) -> bytes:
     if size > LARGEST:
         raise Unexpected(f"{where} answered with more than {LARGEST // 1024 // 1024} MiB on one page.")
     return b"".join(chunks)
+
+
+def _drop(response: requests.Response) -> bytes:
+    """Nothing. A short body is read away, so that the connection serves the next request; any other is hung up on."""
+    try:
+        with deadline(_DROPPED_WITHIN):
+            response.raw.read(_SHORT)
+    except (urllib3.exceptions.HTTPError, OSError):
+        response.raw.close()
+    response.close()
+    return b""
 
 
 def _fault(error: Exception, where: str, late: float | None) -> Fault:

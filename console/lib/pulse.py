@@ -13,7 +13,12 @@ from redis.exceptions import RedisError
 
 EVERY = 4.0  # seconds
 STALE_AFTER = 20.0  # seconds without a sign
-EXPECTED = {"beat": "beat", "default": "a worker of the queue 'default'", "ssh": "a worker of the queue 'ssh'"}
+EXPECTED = {
+    "beat": "beat",
+    "default": "a worker of the queue 'default'",
+    "ssh": "a worker of the queue 'ssh'",
+    "webhooks": "a worker of the queue 'webhooks'",
+}
 
 log = structlog.get_logger(__name__)
 _left: dict[str, float] = {}

@@ -18,7 +18,8 @@ from console.lib.tree import Part
 
 BEAT, WORKERS, WEB, DEMO, ENGINE = range(5)  # the order of stopping; together less than 15 s
 POOL = "20"  # database connections of a process that works in threads
-SSH_TASKS = "4"  # slices of installs at once in one process; each runs threads of its own
+# Tasks at once in one process that works in threads: slices of installs, and webhooks; each runs threads of its own.
+THREADS = {"ssh": "4", "webhooks": "16"}
 
 
 class Parts:
@@ -72,9 +73,9 @@ class Parts:
         return Part(name, start, WEB, 3.0, said=lambda: self.said(name))
 
     def worker(self, queue: str) -> Part:
-        """`ssh` waits on sockets, so it works in threads of one process; `default` forks."""
-        name = f"worker-{queue}"
-        threads, forks = ["--pool", "threads", "-c", SSH_TASKS], ["-c", "2", "--max-tasks-per-child", "2000"]
+        """`ssh` and `webhooks` wait on sockets, so they work in threads of one process; `default` forks."""
+        name, threads = f"worker-{queue}", THREADS.get(queue)
+        forks = ["-c", "2", "--max-tasks-per-child", "2000"]
 
         def start() -> subprocess.Popen[bytes]:
             return self.python(
@@ -91,8 +92,8 @@ class Parts:
                 f"{queue}-{os.getpid()}@%h",
                 "--without-gossip",
                 "--without-mingle",
-                *(threads if queue == "ssh" else forks),
-                env=self._pooled() if queue == "ssh" else None,
+                *(["--pool", "threads", "-c", threads] if threads else forks),
+                env=self._pooled() if threads else None,
             )
 
         return Part(name, start, WORKERS, 4.0, said=lambda: self.said(name))

@@ -47,7 +47,7 @@ class Start:
         for number in range(web):
             if not self.tree.asked:
                 self.tree.add(self.parts.web("web" if number == 0 else f"web-{number + 1}", door))
-        for part in (self.parts.worker("default"), self.parts.worker("ssh"), self.parts.beat()):
+        for part in (*map(self.parts.worker, ("default", "ssh", "webhooks")), self.parts.beat()):
             if not self.tree.asked:
                 self.tree.add(part)
         if settings.DEMO:

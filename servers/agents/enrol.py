@@ -19,6 +19,7 @@ from accounts.models import CloudAccount
 from console.lib import audit, notify
 from console.lib.denials import Denied
 from console.models import User
+from providers import quotas
 from providers.models import Customer
 from servers.agents.models import Agent, JoinToken
 from servers.models import Server
@@ -43,6 +44,14 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def room(customer: Customer, more: int) -> None:
+    """Denied when the customer's provider may not have so many agents more."""
+    provider = customer.provider
+    if provider is not None and provider.max_agents is not None:
+        theirs = Agent.objects.filter(server__customer__provider=provider, state=Agent.State.LIVE)
+        quotas.require(provider, "agents", theirs.count(), more)
+
+
 def issue(subject: Server | CloudAccount, by: User | audit.Actor | None) -> str:
     """A join token for this server, or for one server of this account that says itself which it is.
 
@@ -51,6 +60,7 @@ def issue(subject: Server | CloudAccount, by: User | audit.Actor | None) -> str:
     account = subject.account if isinstance(subject, Server) else subject
     if account.removed_at is not None:
         raise Denied("This account was removed. Add it again before installing agents.", "account_removed")
+    room(account.customer, 1)
     token = "mjt_" + secrets.token_urlsafe(32)
     actor = audit.Actor.of(by) if isinstance(by, User) else by or audit.SYSTEM
     with transaction.atomic():

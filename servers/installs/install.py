@@ -29,6 +29,7 @@ from console.lib.jobs import leases
 from console.lib.jobs.rows import ACTIVE, JobState
 from console.models import User
 from providers.models import Customer
+from servers.agents import enrol
 from servers.agents.models import Agent
 from servers.installs import keys
 from servers.installs.hostkeys import HostKey as Presented
@@ -60,12 +61,13 @@ def start(
 
     One batch and a row for each server; a server on which it makes no sense gets a row that failed, with the reason.
     Wrong (fields `user`, `port`, `private_key`, `passphrase`, `password`, `servers`) when it cannot be tried at all;
-    Denied when the customer is suspended.
+    Denied when the customer is suspended, or its provider may not have so many agents more.
     """
     wanted = {server.pk: server for server in servers}
     _check(wanted, user, port, private_key, passphrase, password)
     if customer.status != Customer.Status.ACTIVE:
         raise Denied("This customer is suspended: nothing can be installed.", "suspended")
+    enrol.room(customer, len(wanted))
     batch = InstallBatch(
         customer=customer,
         by=by,
