@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.db import close_old_connections
 
 from console.lib.jobs.kinds import answers
 from console.lib.jobs.leases import Lease
-from providers import calls, erasing, mail
+from providers import calls, delivering, erasing, events, mail
 from providers.models import Mail
 
 
@@ -23,3 +24,25 @@ def forget_calls() -> None:
 @shared_task(name="providers.erase", ignore_result=True)
 def erase() -> None:
     erasing.due()
+
+
+@shared_task(name=events.TASK, ignore_result=True)
+def deliver(webhook: str) -> None:
+    close_old_connections()
+    try:
+        delivering.drain(webhook)
+    finally:
+        close_old_connections()  # a thread that rests holds no connection
+
+
+@shared_task(name="webhooks.due", ignore_result=True)
+def webhooks_due() -> None:
+    """Beat's question: which webhooks have something to send?"""
+    close_old_connections()
+    delivering.due()
+
+
+@shared_task(name="webhooks.tidy", ignore_result=True)
+def webhooks_tidy() -> None:
+    close_old_connections()
+    delivering.tidy()

@@ -19,7 +19,9 @@ from console.lib.denials import Denied
 from console.models import User
 
 TONES = {"running": "success", "changing": "info", "attention": "warning", "failed": "danger", "stopped": "default"}
-NEVER_SHOWN = frozenset({"sealed", "pending_sealed", "previous_sealed", "digest", "password", "fence", "rung_at", "addresses"})
+NEVER_SHOWN = frozenset(
+    {"sealed", "pending_sealed", "previous_sealed", "digest", "password", "fence", "rung_at", "addresses"}
+)
 F = TypeVar("F", bound=Callable[..., Any])
 
 

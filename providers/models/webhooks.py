@@ -35,7 +35,7 @@ class Webhook(models.Model):
         ordering = ["created_at"]
 
     def __str__(self) -> str:
-        return self.url
+        return self.url.partition("?")[0]  # what follows may hold a key of the receiver's
 
     def place(self, column: str) -> seal.Place:
         return seal.Place("providers_webhook", column, str(self.pk), str(self.provider_id))
