@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from console.lib import embedded, seal
-from console.lib.env import broker, env, folder, level, listed, origin, port, read, wrong, yes_no
+from console.lib.env import broker, env, folder, json_object, level, listed, origin, port, read, wrong, yes_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "anymail",
     "channels",
     "csp",
     "django_filters",
@@ -245,6 +246,18 @@ if EMAIL_URL:
 else:
     EMAIL_BACKEND = "console.lib.eml.FolderBackend"
 EMAIL_TIMEOUT = 20
+# A mail service's API in place of SMTP: its anymail name (postmark, mailgun, brevo, amazon_ses …) and its settings.
+MAIL_SERVICE = read("MAIL_SERVICE", str, "", "Write the name of a mail service as django-anymail knows it.")
+ANYMAIL = read(
+    "MAIL_SERVICE_SETTINGS",
+    json_object,
+    {},
+    'Write django-anymail\'s settings as JSON, such as {"POSTMARK_SERVER_TOKEN": "…", "WEBHOOK_SECRET": "user:word"}.',
+)
+if MAIL_SERVICE:
+    EMAIL_BACKEND, MAIL_FOLDER = f"anymail.backends.{MAIL_SERVICE}.EmailBackend", None
+    if not ANYMAIL.get("WEBHOOK_SECRET"):
+        wrong("MAIL_SERVICE_SETTINGS", 'Give a "WEBHOOK_SECRET" (user:word): without one anybody could report bounces.')
 DEFAULT_FROM_EMAIL = read("MAIL_FROM", str, "Muster <no-reply@localhost>", "Write MAIL_FROM=Name <address>.")
 
 # --- Celery: the doorbell (DESIGN.md, rule 5) -----------------------------------------------------------------------
@@ -300,7 +313,7 @@ SPECTACULAR_SETTINGS = {
         "ServerState": [
             (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
         ],
-        "MailState": ["queued", "sent", "failed"],
+        "MailState": ["queued", "sent", "delivered", "bounced", "failed"],
         "CustomerStatus": [("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
         "AccountStatus": [
             ("pending", "Pending"),

@@ -1,5 +1,6 @@
 """Every address of the house, by floor."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -28,3 +29,5 @@ urlpatterns = [
     path("agent/v1/", include("servers.agents.api.urls")),
     path("admin/", admin.site.urls),
 ]
+if settings.MAIL_SERVICE:  # it reports what became of mails; its reports carry WEBHOOK_SECRET
+    urlpatterns.append(path("mail/events/", include("anymail.urls")))

@@ -5,20 +5,17 @@ from __future__ import annotations
 import smtplib
 from email.utils import parseaddr
 
+from anymail.exceptions import AnymailError, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template.loader import render_to_string
 
 from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
-from providers import links, notices
-from providers.models import Customer, Mail, Membership
+from console.models import User
+from providers import letters, notices
+from providers.models import Customer, Mail, MailTemplate, Membership, Provider
 
 TASK = "mail.send"
-SUBJECTS = {
-    Mail.Kind.WELCOME: "Your servers at {host} are waiting for you",
-    Mail.Kind.INVITATION: "{host} invites you to see your servers",
-}
 
 
 def queue(customer: Customer, membership: Membership) -> Mail:
@@ -30,11 +27,7 @@ def queue(customer: Customer, membership: Membership) -> Mail:
         user=membership.user,
         customer=customer,
     )
-    # One id for all attempts: a mail server or program that got it twice after a crash of ours can tell.
-    mail.message_id = f"<{mail.pk}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2] or 'localhost'}>"
-    mail.save()
-    ring(TASK, mail.pk)
-    return mail
+    return _put(mail)
 
 
 def send(mail: Mail) -> str:
@@ -54,46 +47,39 @@ def send(mail: Mail) -> str:
         raise _judged(code, f"{code} {_text(words)}") from fault
     except (smtplib.SMTPNotSupportedError, UnicodeEncodeError) as fault:
         raise Refused(f"The mail server cannot take this address: {fault}") from fault
+    except AnymailError as fault:
+        raise _told(fault) from fault
     except (smtplib.SMTPException, OSError) as fault:
         raise Unreachable(f"The mail server does not answer: {fault}") from fault
+    _keep(mail, message)
     return "The mail server took it." if settings.MAIL_FOLDER is None else "Kept as a file (no mail server is set)."
 
 
 def compose(mail: Mail) -> EmailMultiAlternatives:
-    """The whole message, text and HTML, with a link of its own that nobody has seen before."""
-    if mail.kind == Mail.Kind.NOTICE:
-        return notices.compose(mail)
-    customer, provider = mail.customer, mail.customer.provider if mail.customer else None
-    host = provider.name if provider else "Muster"
-    context = {
-        "person": mail.user,
-        "customer": customer,
-        "provider": provider,
-        "host": host,
-        "kind": mail.kind,
-        **_door(mail),
-    }
-    subject = " ".join(SUBJECTS[Mail.Kind(mail.kind)].format(host=host).split())
-    message = EmailMultiAlternatives(
-        subject,
-        render_to_string(f"mail/{mail.kind}.txt", context),
-        settings.DEFAULT_FROM_EMAIL,
-        [mail.to],
-        headers={"Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
-    )
-    message.attach_alternative(render_to_string(f"mail/{mail.kind}.html", context), "text/html")
-    return message
+    """The whole message, text and HTML: a letter to a person, or a notice to a provider's developers."""
+    return notices.compose(mail) if mail.kind == Mail.Kind.NOTICE else letters.compose(mail)
 
 
-def _door(mail: Mail) -> dict[str, object]:
-    """Where the mail leads: to a first password where it may set one, else to a sign-in of the person's own."""
-    if mail.kind == Mail.Kind.INVITATION:
-        return {"url": f"{settings.PUBLIC_URL}/invitations/", "expires_at": None, "sets_password": False}
-    link = links.first_password(mail.user, mail.customer) if mail.user and mail.customer else None
-    if link is None:
-        inside = f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}"
-        return {"url": inside, "expires_at": None, "sets_password": False}
-    return {"url": link[0], "expires_at": link[1], "sets_password": True}
+def test(template: MailTemplate, person: User, provider: Provider) -> Mail:
+    """Send a draft, about a made-up customer, to who wrote it."""
+    mail = Mail(kind=Mail.Kind.TEST, to=person.email, user=person, provider=provider, template=template)
+    return _put(mail)
+
+
+def _keep(mail: Mail, message: EmailMultiAlternatives) -> None:
+    """By which wording it went, and by which id a mail service will speak of it (anymail sets it)."""
+    told = getattr(message, "anymail_status", None)
+    service_id = told.message_id if told and isinstance(told.message_id, str) else ""
+    if mail.template_id or service_id:
+        Mail.objects.filter(pk=mail.pk).update(template=mail.template, service_id=service_id[:200])
+
+
+def _put(mail: Mail) -> Mail:
+    # One id for all attempts: a mail server or program that got it twice after a crash of ours can tell.
+    mail.message_id = f"<{mail.pk}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2] or 'localhost'}>"
+    mail.save()
+    ring(TASK, mail.pk)
+    return mail
 
 
 def _judged(code: int, words: str) -> Unreachable | Refused:
@@ -102,6 +88,13 @@ def _judged(code: int, words: str) -> Unreachable | Refused:
         if 500 <= code < 600
         else Unreachable(f"The mail server put it off: {words}")
     )
+
+
+def _told(fault: AnymailError) -> Unreachable | Refused:
+    """A mail service's answer. What is wrong about the mail is final; a wrong key is ours to mend: it waits."""
+    words = str(fault).partition("\n")[0]
+    final = isinstance(fault, AnymailRecipientsRefused) or getattr(fault, "status_code", None) in (400, 422)
+    return Refused(f"The mail service refused it: {words}") if final else Unreachable(f"The mail service: {words}")
 
 
 def _said(fault: smtplib.SMTPResponseException) -> str:

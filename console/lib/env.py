@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import environ
@@ -43,6 +44,14 @@ def yes_no(text: str) -> bool:
 
 def _not_yes_no(text: str) -> NoReturn:
     raise ValueError(text)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(text)
+    return found
 
 
 def listed(text: str) -> list[str]:

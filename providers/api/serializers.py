@@ -30,12 +30,15 @@ class NewCustomerIn(CustomerIn):
 
 
 class MailOut(serializers.ModelSerializer[Mail]):
-    state = serializers.ChoiceField(choices=["queued", "sent", "failed"], source="delivery")
-    reason = serializers.CharField(source="outcome", help_text="How it went, in the mail server's own words.")
+    state = serializers.ChoiceField(choices=["queued", "sent", "delivered", "bounced", "failed"], source="delivery")
+    reason = serializers.SerializerMethodField(help_text="How it went, in the mail server's own words.")
 
     class Meta:
         model = Mail
         fields = ("state", "reason", "queued_at", "ended_at")
+
+    def get_reason(self, mail: Mail) -> str:
+        return mail.report or mail.outcome
 
 
 class CustomerOut(serializers.ModelSerializer[Customer]):

@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from console.lib.jobs.rows import Job
@@ -88,6 +89,7 @@ class Mail(Job):
     template = models.ForeignKey(MailTemplate, models.SET_NULL, null=True, related_name="mails")  # that was sent
     params = models.JSONField(default=dict, editable=False)  # of a test or a notice; no link, no secret
     message_id = models.CharField(max_length=200, blank=True, editable=False)
+    service_id = models.CharField(max_length=200, blank=True, editable=False)  # by which a mail service reports it
     # What a mail service reports afterwards (anymail's webhooks), where one is used.
     delivered_at = models.DateTimeField(null=True, editable=False)
     bounced_at = models.DateTimeField(null=True, editable=False)
@@ -95,12 +97,19 @@ class Mail(Job):
 
     class Meta(Job.Meta):
         ordering = ["-queued_at"]
-        indexes = [*Job.Meta.indexes, models.Index(fields=["message_id"], name="mail_message_id")]
+        indexes = [
+            *Job.Meta.indexes,
+            models.Index(fields=["service_id"], name="mail_service_id", condition=~Q(service_id="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.to}"
 
     @property
     def delivery(self) -> str:
-        """queued, sent or failed: what the API and the admin say."""
+        """queued, sent, failed; delivered and bounced where a mail service told. The API and the admin say so."""
+        if self.bounced_at is not None:
+            return "bounced"
+        if self.delivered_at is not None:
+            return "delivered"
         return {"done": "sent", "queued": "queued", "running": "queued", "waiting": "queued"}.get(self.state, "failed")

@@ -1,0 +1,33 @@
+"""What a mail service tells of a mail after it took it: delivered, bounced, complained about (django-anymail)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from anymail.signals import tracking
+from django.dispatch import receiver
+from django.utils import timezone
+
+from providers.models import Mail
+
+_BAD: Final = {
+    "bounced": "It bounced",
+    "rejected": "The mail service rejected it",
+    "failed": "The mail service could not send it",
+    "complained": "The recipient called it spam",
+}
+
+
+@receiver(tracking)
+def take(event: Any, **_: Any) -> None:
+    """Write what the event says to its mail. One that we do not know (another program's, or erased) is no matter."""
+    if not event.message_id or (event.event_type != "delivered" and event.event_type not in _BAD):
+        return
+    at = event.timestamp or timezone.now()
+    mails = Mail.objects.filter(service_id=event.message_id)
+    if event.event_type == "delivered":
+        mails.filter(delivered_at__isnull=True).update(delivered_at=at)
+        return
+    words = " ".join(str(event.description or event.mta_response or event.reject_reason or "").split())
+    said = f"{_BAD[event.event_type]}: {words}" if words else f"{_BAD[event.event_type]}."
+    mails.update(bounced_at=at, report=said[:2000])
