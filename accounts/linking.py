@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import models, transaction
@@ -26,7 +26,7 @@ from console.lib.jobs import leases, ring
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import ACTIVE
 from console.lib.seal import SealBroken
-from providers import quotas
+from providers import events, quotas
 from providers.models import CloudEndpoint, Customer
 
 log = structlog.get_logger(__name__)
@@ -159,6 +159,7 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
             held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
                 outcome=CredentialPush.Outcome.REFUSED, reason=fault.words, ended_at=Now()
             )
+            tell(held, "account.failed", version=version, reason=fault.words)
         raise
     with _still_pending(account, version, lease) as held:
         held.promote_pending()
@@ -175,6 +176,7 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
         )
         audit.note(audit.SYSTEM, "account.credentials_verified", target=held, customer_id=held.customer_id,
                    provider_id=held.endpoint.provider_id, detail={"version": version})  # fmt: skip
+        tell(held, "account.verified", version=version)
     account.refresh_from_db()
     return driver
 
@@ -206,6 +208,7 @@ def remove(account: CloudAccount, actor: audit.Actor) -> None:
         account_removed.send(sender=CloudAccount, account=held)
         audit.note(actor, "account.removed", target=held, customer_id=held.customer_id,
                    provider_id=held.customer.provider_id)  # fmt: skip
+        tell(held, "account.removed")
         notify.changed(held.customer_id, "accounts")
         notify.changed(held.customer_id, "servers")
 
@@ -219,6 +222,11 @@ def wipe(account: CloudAccount, why: str) -> None:
     account.pushes.filter(outcome=CredentialPush.Outcome.PENDING).update(
         outcome=CredentialPush.Outcome.REPLACED, reason=why, ended_at=Now()
     )
+
+
+def tell(account: CloudAccount, type: str, **data: Any) -> None:
+    """Fire something about this account to its provider's webhooks. Call it inside a transaction."""
+    events.fire_for(account.customer, type, account_id=account.external_id, name=account.name, **data)
 
 
 def _lock(accounts: models.QuerySet[CloudAccount]) -> CloudAccount | None:

@@ -17,7 +17,7 @@ from console.lib.denials import Denied
 from console.lib.jobs import leases
 from console.lib.jobs.rows import ACTIVE
 from console.models import User
-from providers import mail, quotas
+from providers import events, mail, quotas
 from providers.models import Customer, Mail, Membership, Provider, SignInLink
 from providers.signals import customer_closing, customer_resumed, customer_suspended
 
@@ -55,12 +55,15 @@ def put(provider: Provider, external_id: str, fields: Mapping[str, Any], actor: 
             customer.save(update_fields=[*changed, "status", "closed_at"])
         if made or reopened:
             quotas.require_customer(provider)
-            _note(actor, "customer.created" if made else "customer.reopened", customer)
+            verb = "customer.created" if made else "customer.reopened"
+            _note(actor, verb, customer)
+            events.fire_for(customer, verb)
             membership = _admit(customer)
             if fields.get("send_mail", True):
                 mail.queue(customer, membership)
         elif changed:
             _note(actor, "customer.updated", customer, {"fields": changed})
+            events.fire_for(customer, "customer.updated", fields=changed)
     customer.refresh_from_db()
     return Outcome(customer, made or reopened)
 
@@ -73,6 +76,7 @@ def suspend(customer: Customer, actor: audit.Actor) -> Customer:
             _turn(held, Customer.Status.SUSPENDED)
             customer_suspended.send(sender=Customer, customer=held)
             _note(actor, "customer.suspended", held)
+            events.fire_for(held, "customer.suspended")
     return held
 
 
@@ -84,6 +88,7 @@ def resume(customer: Customer, actor: audit.Actor) -> Customer:
             _turn(held, Customer.Status.ACTIVE)
             customer_resumed.send(sender=Customer, customer=held)
             _note(actor, "customer.resumed", held)
+            events.fire_for(held, "customer.resumed")
     return held
 
 
@@ -100,6 +105,7 @@ def close(customer: Customer, actor: audit.Actor) -> Customer:
             leases.cancel(Mail.objects.filter(customer=held), "The customer was closed before it was sent.")
             SignInLink.objects.filter(customer=held, used_at__isnull=True).update(expires_at=Now())
             _note(actor, "customer.closed", held)
+            events.fire_for(held, "customer.closed")
         held.refresh_from_db()
     return held
 

@@ -87,8 +87,8 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
         ring(KIND.name, run.pk)
     except Fault as fault:
         _fail(
-            account, lease, fault, tried, mode=mode, seen=found.seen, calls=driver.calls if driver else 0,
-            **_took(started),
+            account, lease, fault, tried, live=driver is not None,
+            mode=mode, seen=found.seen, calls=driver.calls if driver else 0, **_took(started),
         )  # fmt: skip
     else:
         read = reading.Reading(mode, found, began, accept_missing, driver.calls, started)
@@ -156,6 +156,8 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
         marks["vouched_at"] = Now()
     with holding(account, lease) as held:
         _tell(account)
+        if held.status == CloudAccount.Status.BAD_CREDENTIALS and status == CloudAccount.Status.OK and not tried:
+            linking.tell(account, "account.verified", version=held.credentials_version)  # the cloud takes them again
         if not found.empty:
             writing.write(account, found)
             notify.changed(account.customer_id, "servers")
@@ -172,13 +174,16 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
     breaker.worked(account.endpoint_id)
 
 
-def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, **counts: Any) -> None:
+def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, *, live: bool, **counts: Any) -> None:
+    """`live`: credentials that had passed were in use."""
     base, most = (600.0, 21600.0) if isinstance(fault, BadCredentials) else (15.0, 3600.0)
     pacing.heed(account.pk, fault)
     with holding(account, lease) as held:
         _tell(account)
         wait = pause(min(held.failures + 1, 20), fault, base, most)
         status = next(status for kind, status in _STATUS.items() if isinstance(fault, kind))
+        if live and isinstance(fault, BadCredentials) and held.status != status:  # `verify` told of pushed ones itself
+            linking.tell(account, "account.failed", version=held.credentials_version, reason=fault.words)
         _note(held, status, fault.words, tried, wait, failures=held.failures + 1, changes_from=None)
         lease.end(JobState.FAILED, fault.words, credentials_version=held.credentials_version, **counts)
     log.info("sync failed", account=str(account.pk), status=status.value, reason=fault.words)

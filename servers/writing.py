@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -9,6 +10,7 @@ from django.db import connection
 
 from accounts.clouds import ServerFacts
 from accounts.models import CloudAccount
+from providers import events
 from servers.comparing import Difference
 from servers.models import Server
 from servers.signals import servers_gone
@@ -28,7 +30,15 @@ _UPSERT: Final = (
     " missing_since = NULL, gone_at = NULL"
 )
 _TABLE: Final = f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {_NAMES} FROM servers_server WITH NO DATA"  # noqa: S608
-_GONE: Final = "UPDATE servers_server SET gone_at = now() WHERE account_id = %s AND external_id = ANY(%s) RETURNING id"
+_GONE: Final = (
+    "UPDATE servers_server SET gone_at = now() WHERE account_id = %s AND external_id = ANY(%s)"
+    " RETURNING id, external_id, name"
+)
+# Those that no list held before: new, or gone and back.
+_NEW: Final = (
+    "SELECT external_id, name FROM incoming i WHERE NOT EXISTS (SELECT 1 FROM servers_server s"
+    " WHERE s.account_id = %s AND s.external_id = i.external_id AND s.gone_at IS NULL) ORDER BY external_id"
+)
 _STAMP: Final = "UPDATE servers_server SET missing_since = {} WHERE account_id = %s AND external_id = ANY(%s)"
 
 
@@ -43,6 +53,8 @@ def write(account: CloudAccount, difference: Difference) -> None:
             with cursor.copy(f"COPY incoming ({_NAMES}) FROM STDIN") as copy:
                 for facts, digest in difference.changed:
                     copy.write_row(_row(facts, digest))
+            if difference.added:
+                _tell_of_new(account, cursor)
             cursor.execute(_UPSERT, [account.pk, account.customer_id])
             cursor.execute("DROP TABLE incoming")
         if difference.back:
@@ -51,7 +63,27 @@ def write(account: CloudAccount, difference: Difference) -> None:
             cursor.execute(_STAMP.format("now()"), [account.pk, difference.vanished])
         if difference.gone:
             cursor.execute(_GONE, [account.pk, difference.gone])
-            servers_gone.send(sender=Server, account=account, ids=[pk for (pk,) in cursor.fetchall()])
+            gone = cursor.fetchall()
+            servers_gone.send(sender=Server, account=account, ids=[pk for pk, _, _ in gone])
+            if named := _owner(account):
+                told = (named | {"server_external_id": server, "name": name} for _, server, name in gone)
+                events.fire_many(account.customer.provider_id, "server.lost", told)
+
+
+def _tell_of_new(account: CloudAccount, cursor: Any) -> None:
+    def told() -> Iterator[dict[str, str]]:
+        cursor.execute(_NEW, [account.pk])
+        for server, name in cursor.fetchall():
+            yield named | {"server_external_id": server, "name": name}
+
+    if named := _owner(account):
+        events.fire_many(account.customer.provider_id, "server.discovered", told())
+
+
+def _owner(account: CloudAccount) -> dict[str, str]:
+    """How the provider names the account; nothing when it cannot."""
+    customer = account.customer.external_id
+    return {"external_id": customer, "account_id": account.external_id} if customer else {}
 
 
 def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from console.lib import audit, notify
 from console.models import User
-from servers.agents import enrol, reports
+from servers.agents import enrol, reports, silence
 from servers.agents.models import Agent
 from servers.agents.signals import first_heartbeat
 
@@ -37,7 +37,7 @@ def beat(secret: str, version: str, metrics: dict[str, Any], facts: dict[str, An
     agent = (
         Agent.objects.filter(digest=enrol.digest(secret))
         .select_related("server")
-        .only("state", "first_seen_at", "last_seen_at", "recent_load", "server__customer_id")
+        .only("state", "first_seen_at", "last_seen_at", "recent_load", "silence_told_at", "server__customer_id")
         .first()
     )
     if agent is None or agent.state == Agent.State.REVOKED:
@@ -52,6 +52,8 @@ def beat(secret: str, version: str, metrics: dict[str, Any], facts: dict[str, An
     rows = Agent.objects.live().filter(pk=agent.pk)
     if not (agent.first_seen_at is None and _first(rows, fields)) and not rows.update(**fields):
         raise UnknownAgent if Agent.objects.filter(pk=agent.pk, state=Agent.State.REVOKED).exists() else Removed
+    if agent.silence_told_at is not None:
+        silence.broken(agent)
     if agent.last_seen_at is None or timezone.now() - agent.last_seen_at > HINTS:
         notify.changed(agent.server.customer_id, f"server-{agent.server_id}")
 
@@ -61,7 +63,9 @@ def _first(rows: QuerySet[Agent], fields: dict[str, Any]) -> bool:
     with transaction.atomic():
         if not rows.filter(first_seen_at__isnull=True).update(first_seen_at=Now(), **fields):
             return False
-        first_heartbeat.send(sender=Agent, agent=rows.select_related("server").get())
+        agent = rows.select_related("server__account", "server__customer").get()
+        first_heartbeat.send(sender=Agent, agent=agent)
+        silence.tell("server.managed", [agent])
     return True
 
 

@@ -1,0 +1,471 @@
+"""Webhooks over real HTTP: signed so that the reference library takes them, tried again, and none delays another."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connections, transaction
+from django.db.models import F
+from django.utils import timezone
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from console.lib import audit, seal
+from console.lib.denials import Denied, Wrong
+from console.models import AuditEntry
+from providers import customers, delivering, events, failing, notices, posting, webhooks
+from providers.models import Delivery, Event, Mail, Webhook
+from tests.factories import CustomerFactory, ProviderFactory
+from tests.receiver import receiving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ADA = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines"}
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def site():
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def north(db):
+    return ProviderFactory(contact_email="developers@north.example")
+
+
+@pytest.fixture
+def hook(north, site):
+    """North's webhook to the receiver, and its secret."""
+    return webhooks.add(north, site.url, [], audit.SYSTEM)
+
+
+def happens(provider, count=1, type="customer.created"):
+    with transaction.atomic():
+        return events.fire_many(provider, type, [{"external_id": f"c-{number}"} for number in range(count)])
+
+
+def again():
+    """Time passes: every rest and every pause is over."""
+    Webhook.objects.filter(rests_until__isnull=False).update(rests_until=timezone.now())
+    Delivery.objects.filter(state="queued").update(due_at=timezone.now())
+
+
+def test_what_happened_arrives_signed_and_the_delivery_says_so(north, hook, site):
+    webhook, secret = hook
+    customers.put(north, "c-1", ADA, audit.SYSTEM)
+    assert delivering.drain(webhook.pk) == 1
+    [call] = site.calls
+    told = call.verified(secret)
+    assert (told["type"], told["data"]) == ("customer.created", {"external_id": "c-1"})
+    assert told["timestamp"].endswith("Z")
+    [event] = Event.objects.all()
+    assert call.id == str(event.pk)
+    with pytest.raises(WebhookVerificationError):
+        call.verified("whsec_" + "A" * 44)
+    [row] = Delivery.objects.all()
+    assert (row.state, row.outcome) == ("done", "The endpoint answered 204 No Content.")
+    [told] = row.tries
+    assert (told["status"], told["words"]) == (204, row.outcome)
+
+
+def test_nothing_is_written_when_nobody_listens(north, django_assert_num_queries, site):
+    webhooks.add(north, site.url, ["server.lost"], audit.SYSTEM)
+    off, _ = webhooks.add(north, site.url, [], audit.SYSTEM)
+    webhooks.change(off, audit.SYSTEM, enabled=False)
+    with transaction.atomic(), django_assert_num_queries(1):
+        assert events.fire(north, "customer.created", {}) == 0
+    assert not Event.objects.exists()
+    assert happens(None) == 0
+
+
+def test_what_is_rolled_back_was_never_told(north, hook):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        events.fire(north, "customer.created", {})
+        _ = 1 / 0
+    assert not Event.objects.exists()
+
+
+def test_a_webhook_is_told_what_it_asked_for_and_nothing_of_another_provider(north, site):
+    webhook, _ = webhooks.add(north, site.url, ["customer.closed"], audit.SYSTEM)
+    south = ProviderFactory()
+    other, _ = webhooks.add(south, site.url, [], audit.SYSTEM)
+    made = customers.put(north, "c-1", ADA, audit.SYSTEM).customer
+    customers.close(made, audit.SYSTEM)
+    assert (delivering.drain(webhook.pk), delivering.drain(other.pk)) == (1, 0)
+    assert site.types() == ["customer.closed"]
+
+
+def test_every_deed_on_a_customer_tells_of_itself_in_its_order(north, hook, site):
+    made = customers.put(north, "c-1", ADA, audit.SYSTEM).customer
+    customers.put(north, "c-1", ADA, audit.SYSTEM)
+    customers.put(north, "c-1", ADA | {"last_name": "Lovelace"}, audit.SYSTEM)
+    for deed in (customers.suspend, customers.suspend, customers.resume, customers.close, customers.close):
+        deed(made, audit.SYSTEM)
+    customers.put(north, "c-1", ADA, audit.SYSTEM)
+    nameless = CustomerFactory(provider=north, external_id="")
+    customers.suspend(nameless, audit.SYSTEM)
+    assert list(Event.objects.order_by("at").values_list("type", flat=True)) == [
+        "customer.created", "customer.updated", "customer.suspended", "customer.resumed", "customer.closed",
+        "customer.reopened",
+    ]  # fmt: skip
+    assert Event.objects.get(type="customer.updated").data == {"external_id": "c-1", "fields": ["last_name"]}
+
+
+def test_during_a_rotation_both_secrets_verify_and_afterwards_the_new_one_alone(north, hook, site):
+    webhook, old = hook
+    webhook, new = webhooks.rotate_secret(webhook, audit.SYSTEM)
+    happens(north)
+    delivering.drain(webhook.pk)
+    assert site.calls[0].verified(old) == site.calls[0].verified(new)
+    assert len(site.calls[0].headers["webhook-signature"].split(" ")) == 2
+    with pytest.raises(Denied, match="Two secrets are live until"):
+        webhooks.rotate_secret(webhook, audit.SYSTEM)
+    Webhook.objects.update(previous_until=timezone.now() - timedelta(seconds=1))
+    happens(north)
+    delivering.drain(webhook.pk)
+    assert site.calls[1].verified(new)
+    with pytest.raises(WebhookVerificationError):
+        site.calls[1].verified(old)
+
+
+def test_a_secret_that_leaked_can_be_replaced_at_once(hook):
+    webhook, _ = hook
+    webhooks.rotate_secret(webhook, audit.SYSTEM)
+    webhook, newest = webhooks.rotate_secret(webhook, audit.SYSTEM, overlap=timedelta(0))
+    assert webhooks.live_secrets(webhook) == [newest]
+    assert newest not in webhook.sealed
+    with pytest.raises(seal.SealBroken):
+        seal.open_(webhook.sealed, webhook.place("previous_sealed"))
+
+
+def test_after_a_500_it_is_tried_again_with_the_same_id_and_arrives(north, hook, site):
+    webhook, secret = hook
+    site.says(500)
+    happens(north)
+    assert delivering.drain(webhook.pk) == 1
+    row = Delivery.objects.get()
+    assert (row.state, row.outcome) == ("queued", "The endpoint answered 500 Internal Server Error.")
+    webhook.refresh_from_db()
+    assert webhook.failures == 1 and webhook.failing_since is not None and webhook.rests_until is None
+    site.says(200, body=b"thanks")
+    again()
+    delivering.drain(webhook.pk)
+    row.refresh_from_db()
+    webhook.refresh_from_db()
+    assert (row.state, [told["status"] for told in row.tries]) == ("done", [500, 200])
+    assert (webhook.failures, webhook.failing_since) == (0, None)
+    assert len({call.id for call in site.calls}) == 1
+    assert all(call.verified(secret) for call in site.calls)
+
+
+def test_one_event_that_the_endpoint_will_not_have_holds_nothing_up(north, hook, site):
+    webhook, _ = hook
+    site.answer = lambda call: (400 if call.told["data"]["external_id"] == "c-0" else 204, {}, b"")
+    happens(north, 30)
+    delivering.drain(webhook.pk)
+    assert Delivery.objects.filter(state="done").count() == 29
+    assert Delivery.objects.get(state="queued").event.data == {"external_id": "c-0"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (302, {"Location": "http://elsewhere.example/"}, "Redirects are not followed"),
+        (404, {}, "The endpoint answered 404 Not Found."),
+        (599, {}, "The endpoint answered 599."),
+    ],
+)
+def test_any_answer_but_2xx_is_a_failure_in_words(north, hook, site, status, headers, words):
+    webhook, _ = hook
+    site.says(status, headers)
+    happens(north)
+    delivering.drain(webhook.pk)
+    row = Delivery.objects.get()
+    assert row.state == "queued" and words in row.outcome
+
+
+def test_an_endpoint_that_asks_for_time_gets_it(north, hook, site):
+    webhook, _ = hook
+    site.says(429, {"Retry-After": "120"})
+    happens(north, 3)
+    assert delivering.drain(webhook.pk) <= 3
+    webhook.refresh_from_db()
+    assert webhook.rests_until > timezone.now() + timedelta(seconds=110)
+    before = len(site.calls)
+    assert delivering.drain(webhook.pk) == 0 and delivering.due() == 0
+    assert len(site.calls) == before
+
+
+def test_a_dead_endpoint_rests_and_when_it_is_back_all_goes_out_at_once(north, site):
+    with receiving() as gone:
+        address = gone.url
+    webhook, _ = webhooks.add(north, address, [], audit.SYSTEM)
+    happens(north, 20)
+    assert delivering.drain(webhook.pk) <= delivering.SENDERS
+    webhook.refresh_from_db()
+    assert webhook.failures == 1 and webhook.rests_until is not None, "one failure for the whole group"
+    for _ in range(3):
+        again()
+        assert delivering.drain(webhook.pk) == 1, "while it fails, one at a time"
+    Webhook.objects.update(url=site.url, rests_until=timezone.now())
+    Delivery.objects.filter(tries=[]).update(due_at=timezone.now())
+    Delivery.objects.exclude(tries=[]).update(due_at=timezone.now() + DAY / 2)
+    while delivering.drain(webhook.pk):
+        pass
+    assert len(site.calls) == 20
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"done"}
+
+
+def test_nothing_is_tried_longer_than_a_day_and_the_row_says_how_it_ended(north, hook, site):
+    webhook, _ = hook
+    site.says(500)
+    happens(north)
+    delivering.drain(webhook.pk)
+    Delivery.objects.update(expires_at=timezone.now(), due_at=timezone.now())
+    assert delivering.due() == 0 and delivering.drain(webhook.pk) == 0
+    delivering.tidy()
+    row = Delivery.objects.get()
+    assert row.state == "failed"
+    assert row.outcome == "Not delivered within 24 hours. The endpoint answered 500 Internal Server Error."
+    assert len(site.calls) == 1
+
+
+def test_410_turns_the_webhook_off_at_once_with_a_mail_and_an_audit_entry(north, hook, site):
+    webhook, _ = hook
+    site.says(410)
+    happens(north)
+    delivering.drain(webhook.pk)
+    webhook.refresh_from_db()
+    assert not webhook.enabled and webhook.disabled_at is not None
+    assert Delivery.objects.get().state == "failed"
+    entry = AuditEntry.objects.get(verb="webhook.disabled")
+    assert entry.provider_id == north.pk and "410 Gone" in entry.detail["why"]
+    mail = Mail.objects.get(kind="notice")
+    message = notices.compose(mail)
+    assert (mail.to, message.subject) == ("developers@north.example", "A webhook was turned off")
+    assert webhook.url in message.body and webhook.url in message.alternatives[0].content
+    assert happens(north) == 0
+
+
+def test_five_days_without_a_success_turn_it_off_and_a_warning_comes_before(north, hook, site):
+    webhook, _ = hook
+    site.says(503)
+    happens(north)
+    delivering.drain(webhook.pk)
+    Webhook.objects.update(failing_since=timezone.now() - DAY)
+    for _ in range(2):
+        again()
+        delivering.drain(webhook.pk)
+    assert [mail.params["subject"] for mail in Mail.objects.all()] == ["A webhook fails: events are being lost"]
+    Webhook.objects.update(failing_since=timezone.now() - failing.OFF_AFTER)
+    again()
+    delivering.drain(webhook.pk)
+    assert Webhook.objects.get().enabled, "few tries are no proof"
+    Webhook.objects.update(failures=failing.OFF_FAILURES)
+    again()
+    delivering.drain(webhook.pk)
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+    assert "Nothing arrived for 5 days." in AuditEntry.objects.get(verb="webhook.disabled").detail["why"]
+    webhooks.change(webhook, audit.SYSTEM, enabled=True)
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.failing_since, webhook.disabled_at) == (0, None, None)
+
+
+def test_a_dead_endpoint_delays_no_other(north, hook, site):
+    """A tarpit with work for hours beside a live one of the same provider: the live one gets all, at once."""
+    live, _ = hook
+    with receiving(held=True) as tarpit:
+        dead, _ = webhooks.add(north, tarpit.url, [], audit.SYSTEM)
+        happens(north, 60)
+
+        def stuck():
+            try:
+                delivering.drain(dead.pk)
+            finally:
+                connections.close_all()
+
+        holding = threading.Thread(target=stuck)
+        holding.start()
+        deadline = time.monotonic() + 10
+        while not tarpit.calls and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert delivering.drain(dead.pk) == 0, "nobody else waits for it"
+        while delivering.drain(live.pk):
+            pass
+        assert len(site.calls) == 60
+        assert not Delivery.objects.filter(webhook=dead).exclude(tries=[]).exists(), "while the first try there lasts"
+        assert len(tarpit.calls) <= delivering.SENDERS, "few are in flight to it"
+        tarpit.open.set()
+        holding.join()
+
+
+def test_a_reply_that_never_ends_counts_by_its_status(north, hook, site):
+    webhook, _ = hook
+    site.says(200, {"Content-Length": str(10**9)}, b"x" * 1000)
+    happens(north)
+    started = time.monotonic()
+    assert delivering.drain(webhook.pk) == 1
+    assert time.monotonic() - started < 3
+    assert Delivery.objects.get().state == "done"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://169.254.169.254/latest", "not encrypted|starts with https"),
+        ("https://169.254.169.254/latest", "169.254.169.254 may not be reached from here: it is a link-local"),
+        ("https://10.1.2.3/hook", "10.1.2.3 may not be reached from here: it is a private address"),
+        ("https://[::1]/hook", "it is this machine"),
+        ("https://[::ffff:127.0.0.1]/hook", "it is this machine"),
+        ("https://localhost/hook", "localhost leads to .*it is this machine"),
+        ("https://2130706433/hook", "it is this machine"),
+        ("https://0x7f.1/hook", "it is this machine"),
+        ("ftp://hooks.example/", "starts with https"),
+        ("https://", "starts with https"),
+        ("https://hooks.example:99999/", "no address"),
+        ("https://me:word@hooks.example/", "Leave user, password"),
+        ("https://hooks.example/#part", "Leave user, password"),
+        ("javascript:alert(1)", "starts with https"),
+        ("https://hooks.example/" + "x" * 10_000, "500 plain characters"),
+        ("https://hooks.example/\r\nHost: other", "plain characters"),
+    ],
+)
+def test_an_address_where_we_do_not_go_is_refused_in_words(north, settings, url, words):
+    settings.DEMO_NETWORKS = []
+    with pytest.raises(Wrong) as wrong:
+        webhooks.add(north, url, [], audit.SYSTEM)
+    [said] = wrong.value.fields["url"]
+    assert re.search(words, said), said
+
+
+def test_staff_may_approve_a_private_network_and_nothing_more(north, settings):
+    settings.DEMO_NETWORKS = []
+    north.webhook_networks = ["10.1.0.0/16"]
+    assert webhooks.add(north, "https://10.1.2.3/hook", [], audit.SYSTEM)
+    with pytest.raises(Wrong, match="Some fields are wrong"):
+        webhooks.add(north, "https://10.2.2.3/hook", [], audit.SYSTEM)
+
+
+def test_the_address_is_checked_again_when_it_is_dialled(north, hook, site, settings):
+    """As when a name leads elsewhere later."""
+    webhook, _ = hook
+    settings.DEMO_NETWORKS = []
+    happens(north)
+    delivering.drain(webhook.pk)
+    assert "is not encrypted" in Delivery.objects.get().outcome
+    Webhook.objects.update(url=site.url.replace("http://127.0.0.1", "https://localhost"), rests_until=None)
+    again()
+    delivering.drain(webhook.pk)
+    assert "this machine" in Delivery.objects.get().outcome
+    assert site.calls == []
+
+
+def test_a_provider_has_a_bounded_number_of_webhooks(north):
+    for number in range(webhooks.MOST):
+        webhooks.add(north, f"http://127.0.0.1:9/{number}", [], audit.SYSTEM)
+    with pytest.raises(Denied, match="20 webhooks at most"):
+        webhooks.add(north, "http://127.0.0.1:9/more", [], audit.SYSTEM)
+
+
+def test_a_ping_goes_to_one_webhook_whatever_it_listens_to(north, hook, site):
+    quiet, secret = webhooks.add(north, site.url + "/quiet", ["server.lost"], audit.SYSTEM)
+    sent = webhooks.ping(quiet, audit.SYSTEM)
+    assert delivering.drain(quiet.pk) == 1 and delivering.drain(hook[0].pk) == 0
+    assert site.calls[0].verified(secret)["type"] == "ping"
+    sent.refresh_from_db()
+    assert sent.state == "done"
+    webhooks.change(quiet, audit.SYSTEM, enabled=False)
+    with pytest.raises(Denied, match="is off"):
+        webhooks.ping(quiet, audit.SYSTEM)
+
+
+def test_a_delivery_is_sent_again_with_the_id_that_it_had(north, hook, site):
+    webhook, _ = hook
+    happens(north)
+    delivering.drain(webhook.pk)
+    first = Delivery.objects.get()
+    second = webhooks.redeliver(first, audit.SYSTEM)
+    assert second.pk != first.pk
+    delivering.drain(webhook.pk)
+    assert [call.id for call in site.calls] == [str(first.event_id)] * 2
+    assert site.calls[0].body == site.calls[1].body
+
+
+def test_asking_again_for_one_that_waits_ends_its_waiting(north, hook, site):
+    webhook, _ = hook
+    site.says(503, {"Retry-After": "3000"})
+    happens(north)
+    delivering.drain(webhook.pk)
+    waiting = Delivery.objects.get()
+    site.says(204)
+    assert delivering.drain(webhook.pk) == 0
+    assert webhooks.redeliver(waiting, audit.SYSTEM).pk == waiting.pk
+    assert delivering.drain(webhook.pk) == 1
+    waiting.refresh_from_db()
+    assert waiting.state == "done"
+
+
+def test_a_removed_webhook_takes_its_deliveries_along_and_breaks_no_deed_under_way(north, hook, site):
+    webhook, _ = hook
+    happens(north, 5)
+    removing = threading.Thread(target=lambda: (webhooks.remove(webhook, audit.SYSTEM), connections.close_all()))
+    with transaction.atomic():
+        assert events.fire(north, "customer.created", {"external_id": "c-9"}) == 1
+        removing.start()
+        removing.join(0.3)
+        assert removing.is_alive(), "it waits for whoever fires"
+    removing.join(10)
+    assert not Webhook.objects.exists() and not Delivery.objects.exists()
+    assert Event.objects.count() == 6
+
+
+def test_a_suspended_provider_is_told_nothing_until_it_is_enabled_again(north, hook, site):
+    webhook, _ = hook
+    happens(north)
+    north.status = "suspended"
+    north.save()
+    assert delivering.due() == 0 and delivering.drain(webhook.pk) == 0
+    north.status = "enabled"
+    north.save()
+    assert delivering.due() == 1 and delivering.drain(webhook.pk) == 1
+
+
+def test_old_events_and_deliveries_are_dropped(north, hook, site):
+    webhook, _ = hook
+    happens(north, 2)
+    delivering.drain(webhook.pk)
+    old = Event.objects.first()
+    Event.objects.filter(pk=old.pk).update(at=F("at") - delivering.KEPT)
+    delivering.tidy()
+    assert not Event.objects.filter(pk=old.pk).exists() and Delivery.objects.count() == 1
+    Delivery.objects.update(queued_at=F("queued_at") - delivering.KEPT)
+    delivering.tidy()
+    assert Event.objects.count() == 1 and not Delivery.objects.exists()
+
+
+def test_a_mail_that_failed_is_told(north, hook):
+    from console.lib.jobs.leases import claim
+    from console.lib.jobs.rows import JobState
+
+    customers.put(north, "c-1", ADA, audit.SYSTEM)
+    [(_, lease)] = claim(Mail.objects.all(), 30)
+    lease.end(JobState.FAILED, "The mail server refused it: 550 no such user")
+    told = Event.objects.get(type="mail.failed").data
+    assert told == {
+        "external_id": "c-1", "kind": "welcome", "to": "ada@example.com",
+        "reason": "The mail server refused it: 550 no such user",
+    }  # fmt: skip
+
+
+def test_a_signature_is_what_the_standard_says():
+    """The example of the specification's own test vectors."""
+    message = posting.signed(
+        "https://hooks.example/", "msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}',
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 1614265330,
+    )  # fmt: skip
+    assert message.headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
