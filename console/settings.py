@@ -248,7 +248,7 @@ else:
 EMAIL_TIMEOUT = 20
 # A mail service's API in place of SMTP: its anymail name (postmark, mailgun, brevo, amazon_ses …) and its settings.
 MAIL_SERVICE = read("MAIL_SERVICE", str, "", "Write the name of a mail service as django-anymail knows it.")
-ANYMAIL = read(
+ANYMAIL: dict[str, object] = read(
     "MAIL_SERVICE_SETTINGS",
     json_object,
     {},

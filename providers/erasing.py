@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -23,7 +24,7 @@ def due() -> int:
     return sum(erase(pk) for pk in over.values_list("pk", flat=True)[:AT_ONCE])
 
 
-def erase(pk: object) -> bool:
+def erase(pk: UUID) -> bool:
     """Delete a closed customer with all that is its, and the people who belong nowhere else. False: it was reopened."""
     with transaction.atomic():
         over = Customer.objects.filter(

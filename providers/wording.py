@@ -80,11 +80,10 @@ def live(provider: Provider | None, kind: str, locale: str = "") -> MailTemplate
     if provider is None:
         return None
     wanted = locale.lower().replace("_", "-")
-    rows = list(published(provider).filter(kind=kind))
+    rows = list(published(provider).filter(kind=kind).order_by("-published_at"))
     for one in dict.fromkeys([wanted, wanted.partition("-")[0], ""]):
-        fitting = [row for row in rows if row.locale.lower() == one]
-        if fitting:
-            return max(fitting, key=lambda row: row.published_at)
+        if fitting := next((row for row in rows if row.locale.lower() == one), None):
+            return fitting
     return None
 
 

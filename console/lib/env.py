@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import environ
@@ -46,7 +46,7 @@ def _not_yes_no(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, object]:
     """A JSON object."""
     found = json.loads(text)
     if not isinstance(found, dict):
