@@ -218,8 +218,14 @@ def _oldest(rows: QuerySet[Any]) -> list[Any]:
 
 
 def _told(answer: Answer) -> dict[str, Any]:
-    at = timezone.now().isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"at": at, "status": answer.status, "seconds": answer.seconds, "words": answer.words}
+    at = timezone.now() - timedelta(seconds=answer.seconds)
+    return {
+        "at": at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "sent": answer.moment,
+        "status": answer.status,
+        "seconds": answer.seconds,
+        "words": answer.words,
+    }
 
 
 def _ready() -> QuerySet[Webhook]:

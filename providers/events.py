@@ -57,7 +57,7 @@ WITH made AS (
     RETURNING id)
 INSERT INTO providers_delivery (
     id, state, fence, worker, attempts, queued_at, due_at, expires_at, outcome, tries, webhook_id, event_id)
-SELECT gen_random_uuid(), 'queued', 0, '', 0, clock_timestamp(), clock_timestamp(), clock_timestamp() + %s, '', '[]',
+SELECT gen_random_uuid(), 'queued', 0, '', 0, clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => %s), '', '[]',
        webhook, made.id
 FROM made CROSS JOIN unnest(%s::uuid[]) AS webhook
 """
@@ -102,7 +102,7 @@ def write(
     if not told:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, [provider_id, type, at, told, LIVES, webhooks])
+        cursor.execute(_WRITE, [provider_id, type, at, told, LIVES.total_seconds(), webhooks])
     transaction.on_commit(lambda: knock(webhooks))
 
 

@@ -28,6 +28,8 @@ SCOPES = {
     "accounts:read": "Read cloud accounts and endpoints",
     "accounts:write": "Push cloud credentials, remove accounts",
     "servers:read": "Read servers",
+    "webhooks:read": "Read webhooks, events and deliveries",
+    "webhooks:write": "Add, change and test webhooks, send events again",
 }
 NOTED_EVERY = timedelta(minutes=1)  # how exact `last_used_at` is: a write for each call would cost more than it tells
 OVERLAP = timedelta(days=7)  # in which a key and its successor are both live

@@ -25,23 +25,25 @@ _AGENT: Final = "Muster-Webhooks/1"
 
 @dataclass(frozen=True)
 class Message:
-    """A signed request, ready to go."""
+    """A signed request, ready to go. `moment`: its `webhook-timestamp`."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    moment: int
 
 
 @dataclass(frozen=True)
 class Answer:
     """How a try went. `status` None: no reply. `down`: the endpoint is away, whatever the event. `gone`: it said 410.
-    `wait`: seconds that it asked for."""
+    `wait`: seconds that it asked for. `moment`: the request's."""
 
     status: int | None
     seconds: float
     words: str
     down: bool = False
     wait: float = 0.0
+    moment: int = 0
 
     @property
     def taken(self) -> bool:
@@ -69,7 +71,7 @@ def signed(url: str, event: str, body: bytes, secrets: Sequence[str], moment: in
         "v1," + base64.b64encode(hmac.digest(base64.b64decode(text.removeprefix(PREFIX)), content, "sha256")).decode()
         for text in secrets
     ]
-    return Message(url, {**headers(event, moment), "webhook-signature": " ".join(signatures)}, body)
+    return Message(url, {**headers(event, moment), "webhook-signature": " ".join(signatures)}, body, moment)
 
 
 def post(session: Session, message: Message) -> Answer:
@@ -78,10 +80,9 @@ def post(session: Session, message: Message) -> Answer:
     try:
         reply = session.post(message.url, data=message.body, headers=dict(message.headers))
     except Fault as fault:
-        return Answer(None, _since(started), fault.words[:500], down=True)
-    return Answer(
-        reply.status_code, _since(started), _said(reply.status_code), reply.status_code in _DOWN, _asked(reply)
-    )
+        return Answer(None, _since(started), fault.words[:500], down=True, moment=message.moment)
+    status = reply.status_code
+    return Answer(status, _since(started), _said(status), status in _DOWN, _asked(reply), message.moment)
 
 
 def _since(started: float) -> float:

@@ -51,15 +51,16 @@ _HEALTHY: Final = {"failures": 0, "failing_since": None, "rests_until": None, "w
 def add(provider: Provider, url: str, events: Collection[str], actor: audit.Actor) -> tuple[Webhook, str]:
     """A new webhook and its secret (`whsec_…`), which is shown this once. No events: all of them.
 
+    The same address again makes no second one: its events are brought up to date, and the secret is "".
     Wrong (`url`, `events`) for what cannot be: an address that is not HTTPS, or leads where we do not go. Denied when
     the provider has MOST already.
     """
     _check_url(provider, url)
     text = _made()
     with transaction.atomic():
-        Provider.objects.select_for_update(no_key=True).get(
-            pk=provider.pk
-        )  # so that two calls do not make one too many
+        Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)  # or two calls at once make two
+        if standing := provider.webhooks.filter(url=url).first():
+            return change(standing, actor, events=events), ""
         if provider.webhooks.count() >= MOST:
             raise Denied(f"A provider has {MOST} webhooks at most. Remove one that is not needed.", "too_many_webhooks")
         webhook = Webhook(provider=provider, url=url, events=_known(events))

@@ -74,7 +74,7 @@ def test_what_happened_arrives_signed_and_the_delivery_says_so(north, hook, site
 
 def test_nothing_is_written_when_nobody_listens(north, django_assert_num_queries, site):
     webhooks.add(north, site.url, ["server.lost"], audit.SYSTEM)
-    off, _ = webhooks.add(north, site.url, [], audit.SYSTEM)
+    off, _ = webhooks.add(north, f"{site.url}/off", [], audit.SYSTEM)
     webhooks.change(off, audit.SYSTEM, enabled=False)
     with transaction.atomic(), django_assert_num_queries(1):
         assert events.fire(north, "customer.created", {}) == 0
@@ -370,6 +370,12 @@ def test_a_provider_has_a_bounded_number_of_webhooks(north):
         webhooks.add(north, f"http://127.0.0.1:9/{number}", [], audit.SYSTEM)
     with pytest.raises(Denied, match="20 webhooks at most"):
         webhooks.add(north, "http://127.0.0.1:9/more", [], audit.SYSTEM)
+
+
+def test_the_same_address_again_makes_no_second_webhook_and_shows_no_secret(north, hook, site):
+    again, secret = webhooks.add(north, site.url, ["server.lost"], audit.SYSTEM)
+    assert (again.pk, again.events, secret) == (hook[0].pk, ["server.lost"], "")
+    assert webhooks.live_secrets(again) == [hook[1]]
 
 
 def test_a_ping_goes_to_one_webhook_whatever_it_listens_to(north, hook, site):

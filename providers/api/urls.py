@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from providers.api import views
+from providers.api import views, webhooks
 
 urlpatterns = [
     path("customers", views.Customers.as_view(), name="api-customers"),
@@ -11,5 +11,14 @@ urlpatterns = [
     path("customers/<ext:external_id>/resume", views.Resume.as_view(), name="api-customer-resume"),
     path("customers/<ext:external_id>/resend-mail", views.ResendMail.as_view(), name="api-customer-resend-mail"),
     path("customers/<ext:external_id>/handoff", views.HandOff.as_view(), name="api-customer-handoff"),
+    path("webhooks", webhooks.Webhooks.as_view(), name="api-webhooks"),
+    path("webhooks/<uuid:webhook_id>", webhooks.OneWebhook.as_view(), name="api-webhook"),
+    path("webhooks/<uuid:webhook_id>/rotate", webhooks.Rotate.as_view(), name="api-webhook-rotate"),
+    path("webhooks/<uuid:webhook_id>/test", webhooks.Test.as_view(), name="api-webhook-test"),
+    path("webhooks/<uuid:webhook_id>/deliveries", webhooks.Deliveries.as_view(), name="api-webhook-deliveries"),
+    path("deliveries/<uuid:delivery_id>", webhooks.OneDelivery.as_view(), name="api-delivery"),
+    path("deliveries/<uuid:delivery_id>/redeliver", webhooks.Redeliver.as_view(), name="api-delivery-redeliver"),
+    path("events", webhooks.Events.as_view(), name="api-events"),
+    path("event-types", webhooks.EventTypes.as_view(), name="api-event-types"),
     path("endpoints", views.Endpoints.as_view(), name="api-endpoints"),
 ]

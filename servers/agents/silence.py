@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -67,7 +68,7 @@ def broken(agent: Agent) -> None:
 
 def tell(type: str, agents: Iterable[Agent]) -> None:
     """Fire this of the agents' servers, for all of a provider at once. Call it inside a transaction."""
-    told: dict[object, list[dict[str, str | None]]] = {}
+    told: dict[UUID | None, list[dict[str, str | None]]] = {}
     for agent in agents:
         server = agent.server
         if server is None or not server.customer.external_id:
