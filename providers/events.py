@@ -57,8 +57,8 @@ WITH made AS (
     RETURNING id)
 INSERT INTO providers_delivery (
     id, state, fence, worker, attempts, queued_at, due_at, expires_at, outcome, tries, webhook_id, event_id)
-SELECT gen_random_uuid(), 'queued', 0, '', 0, clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => %s), '', '[]',
-       webhook, made.id
+SELECT gen_random_uuid(), 'queued', 0, '', 0, clock_timestamp(), clock_timestamp(),
+       clock_timestamp() + make_interval(secs => %s), '', '[]', webhook, made.id
 FROM made CROSS JOIN unnest(%s::uuid[]) AS webhook
 """
 
