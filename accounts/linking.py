@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from django.db import models, transaction
@@ -73,12 +74,12 @@ def push(
     """Take credentials over from the provider; a worker verifies them. The same push again changes nothing.
 
     Raises Wrong for credentials of the wrong form or another provider's endpoint; Denied for a new account when the
-    provider may have no more servers, for a version that is older
-    than one pushed before, for other credentials under the same version, for a closed customer, and for a move to
-    another endpoint while credentials are live (they would be sent to a cloud they were not meant for).
+    provider may have no more servers, for a version that is older than one pushed before, for other credentials under
+    the same version, for a closed customer, and for a move to another endpoint while credentials are live (they would
+    be sent to a cloud they were not meant for).
     """
     credentials = {key: value for key, value in credentials.items() if value}
-    _check(customer, endpoint, version, credentials)
+    check(customer.provider_id, endpoint, version, credentials)
     with transaction.atomic():
         # Locks go customer, account, run, everywhere; "no key" lets a sync of the customer insert servers meanwhile.
         # Twenty pushes at once come one after the other here.
@@ -252,8 +253,9 @@ def _opened(read: Callable[[], dict[str, str]]) -> dict[str, str]:
         raise Unexpected("The stored credentials do not open. Staff see why in the log; push them again.") from error
 
 
-def _check(customer: Customer, endpoint: CloudEndpoint, version: int, credentials: Mapping[str, str]) -> None:
-    if endpoint.provider_id != customer.provider_id or not endpoint.enabled:
+def check(provider: UUID | None, endpoint: CloudEndpoint, version: int, credentials: Mapping[str, str]) -> None:
+    """Wrong (`endpoint`, `version`, `credentials`) when these cannot be pushed to this endpoint of that provider."""
+    if endpoint.provider_id != provider or not endpoint.enabled:
         raise Wrong({"endpoint": ["This provider has no such endpoint. GET endpoints lists those it has."]})
     if not 1 <= version < 2**63:
         raise Wrong({"version": ["The version is a whole number from 1 on that only grows."]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+from collections.abc import Sequence
 from email.utils import parseaddr
 
 from anymail.exceptions import AnymailError, AnymailRecipientsRefused
@@ -20,14 +21,22 @@ TASK = "mail.send"
 
 def queue(customer: Customer, membership: Membership) -> Mail:
     """Write the mail's row and ring. Who came in, or whom this customer made, is welcomed; others are invited."""
+    return _put(_first(customer, membership))
+
+
+def queue_many(memberships: Sequence[Membership]) -> None:
+    """The same for many that are new. The sweep rings for them within seconds."""
+    Mail.objects.bulk_create(_named(_first(one.customer, one)) for one in memberships)
+
+
+def _first(customer: Customer, membership: Membership) -> Mail:
     known = membership.founding or membership.accepted_at is not None
-    mail = Mail(
+    return Mail(
         kind=Mail.Kind.WELCOME if known else Mail.Kind.INVITATION,
         to=membership.user.email,
         user=membership.user,
         customer=customer,
     )
-    return _put(mail)
 
 
 def send(mail: Mail) -> str:
@@ -75,10 +84,14 @@ def _keep(mail: Mail, message: EmailMultiAlternatives) -> None:
 
 
 def _put(mail: Mail) -> Mail:
+    _named(mail).save()
+    ring(TASK, mail.pk)
+    return mail
+
+
+def _named(mail: Mail) -> Mail:
     # One id for all attempts: a mail server or program that got it twice after a crash of ours can tell.
     mail.message_id = f"<{mail.pk}@{parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition('@')[2] or 'localhost'}>"
-    mail.save()
-    ring(TASK, mail.pk)
     return mail
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,7 +43,28 @@ def note(
     detail: dict[str, Any] | None = None,
 ) -> None:
     """Append an entry. `target` is a model instance; `detail` is JSON, without secrets."""
-    AuditEntry.objects.create(
+    _entry(actor, verb, target, customer_id, provider_id, detail).save(force_insert=True)
+
+
+def note_many(
+    actor: Actor, verb: str, targets: Sequence[Any], *, provider_id: UUID | None, detail: dict[str, Any] | None = None
+) -> None:
+    """Append an entry for each of `targets`: customers, or rows that have one."""
+    AuditEntry.objects.bulk_create(
+        _entry(actor, verb, target, getattr(target, "customer_id", target.pk), provider_id, detail)
+        for target in targets
+    )
+
+
+def _entry(
+    actor: Actor,
+    verb: str,
+    target: Any,
+    customer_id: UUID | None,
+    provider_id: UUID | None,
+    detail: dict[str, Any] | None,
+) -> AuditEntry:
+    return AuditEntry(
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=actor.name[:254],
