@@ -22,7 +22,7 @@ from unfold.widgets import (
 from console.lib.denials import Wrong
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, action, display, toned, who
 from providers import customers, enabling, endpoints, keys
-from providers.models import CloudEndpoint, Customer, Mail, Membership, Provider, ProviderKey
+from providers.models import CloudEndpoint, Customer, Delivery, Mail, Membership, Provider, ProviderKey, Webhook
 
 
 class KeyForm(forms.Form):
@@ -68,7 +68,7 @@ class ProviderAdmin(StaffAdmin):
     list_filter = ("status",)
     search_fields = ("name", "slug")
     readonly_fields = ("status", "created_at")
-    fields = ("name", "slug", "status", "support_url", "created_at")
+    fields = ("name", "slug", "status", "support_url", "contact_email", "webhook_networks", "created_at")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     inlines = (KeyInline, EndpointInline)
     actions_detail = ("enable", "suspend", "issue_key")
@@ -304,3 +304,35 @@ class MailAdmin(ReadOnlyAdmin):
 
         sentence = "The customer's welcome or invitation goes out again, with a fresh link."
         return self.deed(request, object_id, title="Send again", sentence=sentence, do=do)
+
+
+@admin.register(Webhook)
+class WebhookAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "provider", "state", "failing_since", "created_at")
+    list_filter = ("provider", "enabled")
+    list_select_related = ("provider",)
+    search_fields = ("url", "provider__name")
+    hidden = ("url",)  # its query may hold a key of the receiver's
+
+    @display(description="State", label=TONES)
+    def state(self, webhook: Webhook) -> tuple[str, str]:
+        if not webhook.enabled:
+            return "stopped", "Turned off by us" if webhook.disabled_at else "Off"
+        return ("attention", "Failing") if webhook.failing_since else ("running", "On")
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("event_type", "webhook", "progress", "outcome", "attempts", "queued_at")
+    list_filter = ("state", "webhook__provider")
+    list_select_related = ("webhook", "event")
+    search_fields = ("webhook__url", "event__type", "=event__id")
+    hidden = ("worker", "leased_until")
+
+    @display(description="Event", ordering="event__type")
+    def event_type(self, delivery: Delivery) -> str:
+        return delivery.event.type
+
+    @display(description="State", label=TONES, ordering="state")
+    def progress(self, delivery: Delivery) -> tuple[str, str]:
+        return toned(delivery.status)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import CloudAccount, CredentialPush, SyncRun
 from console.lib import audit
 from console.models import AuditEntry, User
-from providers import customers, keys
+from providers import customers, keys, webhooks
 from providers.models import CloudEndpoint, Customer, Mail, Membership, Provider, ProviderKey, SignInLink
 from servers.agents.models import Agent, JoinToken
 from servers.installs.models import HostKey, Install, InstallBatch
@@ -40,6 +40,9 @@ def everything(people, staff):
     """A row of every kind, with secrets in it. Returns what must never be shown."""
     fields = {"email": "ada@example.com", "first_name": "Ada", "last_name": "B", "organization": "Engines"}
     customer = customers.put(people.customer.provider, "c-1", fields, audit.SYSTEM).customer
+    webhook, webhook_secret = webhooks.add(customer.provider, "http://127.0.0.1:9/?key=receivers", [], audit.SYSTEM)
+    webhook, newer_secret = webhooks.rotate_secret(webhook, audit.SYSTEM)
+    webhooks.ping(webhook, audit.SYSTEM)
     key, text = keys.issue(customer.provider, actor=audit.SYSTEM)
     account = AccountFactory(customer=customer, endpoint=people.account.endpoint)
     account.close_pending({"username": "ada", "password": SECRETS[0]}, 1)
@@ -62,6 +65,11 @@ def everything(people, staff):
     return [
         *SECRETS,
         text,
+        webhook_secret,
+        newer_secret,
+        webhook.sealed,
+        webhook.previous_sealed,
+        "key=receivers",
         key.digest,
         account.sealed,
         account.pending_sealed,

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import sys
 import threading
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connections, transaction
 from django.db.models import F
 from django.utils import timezone
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from console.lib import audit, seal
+from console.lib import audit, children, seal
 from console.lib.denials import Denied, Wrong
 from console.models import AuditEntry
 from providers import customers, delivering, events, failing, notices, posting, webhooks
 from providers.models import Delivery, Event, Mail, Webhook
 from tests.factories import CustomerFactory, ProviderFactory
+from tests.processes import ROOT, engine_of_its_own, environment, folder, manage, wait
 from tests.receiver import receiving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -475,3 +480,55 @@ def test_a_signature_is_what_the_standard_says():
         ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 1614265330,
     )  # fmt: skip
     assert message.headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_killed_in_the_middle_loses_no_delivery(site):
+    """`kill -9` of a real worker while the endpoint thinks; another one sends the same event again."""
+    with folder() as home, engine_of_its_own(home) as eng:
+        env = environment(home, DEMO="1", DATABASE_URL=eng.database_url, REDIS_URL=eng.redis_url,
+                          SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys)  # fmt: skip
+        manage(env, "migrate", "-v", "0")
+        site.open.clear()
+        workers = [worker(home, env)]
+        try:
+            manage(env, "shell", "-v", "0", "-c", KILLED.format(url=site.url))
+            wait(lambda: site.calls, 60, "the first try")
+            os.killpg(workers[0].pid, signal.SIGKILL)
+            workers[0].wait()
+            site.open.set()
+            workers += [worker(home, env), celery(home, env, "beat", "-S", "celery.beat:Scheduler")]
+            with psycopg.connect(eng.database_url, autocommit=True) as link:
+                done = "SELECT attempts FROM providers_delivery WHERE state = 'done'"
+                [(attempts,)] = wait(lambda: link.execute(done).fetchall(), 90, "it arrived")
+        finally:
+            for process in workers:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+    assert attempts >= 2
+    assert len(site.calls) >= 2 and len({call.id for call in site.calls}) == 1
+
+
+KILLED = """
+from django.db import transaction
+from console.lib import audit
+from providers import webhooks
+from tests.factories import ProviderFactory
+provider = ProviderFactory()
+webhooks.add(provider, "{url}", [], audit.SYSTEM)
+with transaction.atomic():
+    webhooks.fire(provider, "customer.created", {{"external_id": "c-1"}})
+"""
+
+
+def worker(home, env):
+    return celery(home, env, "worker", "-Q", "webhooks", "--pool", "threads", "-c", "2", "--without-mingle")
+
+
+def celery(home, env, *argv):
+    home.joinpath("log").mkdir(exist_ok=True)
+    with home.joinpath("log", f"{argv[0]}.log").open("ab") as out:
+        return children.spawn(
+            [sys.executable, "-m", "celery", "-A", "console.celery", "-q", *argv], env=env, out=out, cwd=ROOT
+        )

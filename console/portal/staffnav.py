@@ -20,6 +20,8 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Providers", "business", "providers.provider"),
             ("Keys", "key", "providers.providerkey"),
             ("Cloud endpoints", "cloud", "providers.cloudendpoint"),
+            ("Webhooks", "webhook", "providers.webhook"),
+            ("Deliveries", "outbox", "providers.delivery"),
         ),
     ),
     (
