@@ -70,14 +70,16 @@ class ImportOut(serializers.ModelSerializer[Import]):
 
 
 class ImportLineOut(serializers.ModelSerializer[ImportLine]):
-    errors = serializers.DictField(help_text="What is wrong about each field, when it was refused.")
+    errors = serializers.DictField(  # type: ignore[assignment]  # the promised name of the key
+        help_text="What is wrong about each field, when it was refused."
+    )
 
     class Meta:
         model = ImportLine
         fields = ("number", "external_id", "outcome", "errors")
 
 
-class LineFilters(FilterSet):
+class LineFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     outcome = choice(list(ImportLine.Outcome.choices), help_text="Only lines with this outcome.")
 
     class Meta:
@@ -88,7 +90,7 @@ class LineFilters(FilterSet):
 class Whole(BaseParser):
     """The body as bytes, within bounds; what it is, the view says by its type."""
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> bytes:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         body: bytes = stream.read(MOST_BYTES + 1)
         if len(body) > MOST_BYTES:
             raise TooLarge
@@ -169,15 +171,19 @@ class Imports(ImportView):
         lines, send_mail = self._csv(request) if kind == "text/csv" else self._json(request)
         read = _Reader()
         checked = [read(line) for line in lines]
-        if any(line.accounts for line in checked) and not keys.allows(request.auth, "accounts:write"):
+        if any(line.accounts for line in checked) and not keys.allows(self.key, "accounts:write"):
             raise PermissionDenied("This key lacks the scope accounts:write.", "scope_missing")
         form = Import.Form.CSV if kind == "text/csv" else Import.Form.JSON
         batch = imports.take(self.provider, checked, form, self.actor, send_mail=send_mail)
         return Response(ImportOut(batch).data, status=202)
 
+    def _body(self, request: Request) -> bytes:
+        body: Any = request.data  # bytes: of `Whole`; an empty mapping when there was no body at all
+        return body if isinstance(body, bytes) else b""
+
     def _json(self, request: Request) -> tuple[list[Any], bool]:
         try:
-            body = orjson.loads(request.data)
+            body = orjson.loads(self._body(request))
         except orjson.JSONDecodeError as fault:
             raise ParseError(str(fault)) from fault
         if not isinstance(body, dict) or not isinstance(body.get("customers"), list):
@@ -191,7 +197,7 @@ class Imports(ImportView):
 
     def _csv(self, request: Request) -> tuple[list[Any], bool]:
         try:
-            text = request.data.decode("utf-8-sig")
+            text = self._body(request).decode("utf-8-sig")
             lines = list(_from_csv(text))
         except (UnicodeDecodeError, csv.Error) as fault:
             raise ParseError(f"This is not CSV in UTF-8: {fault}") from fault

@@ -18,7 +18,7 @@ from console.lib.api.strict import ExternalIdInPath
 from console.lib.audit import Actor
 from providers import limits
 from providers.api.auth import HasScope, ProviderAuthentication
-from providers.models import Customer, Provider
+from providers.models import Customer, Provider, ProviderKey
 
 register_converter(ExternalIdInPath, "ext")
 
@@ -54,6 +54,10 @@ class ProviderView(APIView):
     @property
     def provider(self) -> Provider:
         return self.request.auth.provider  # type: ignore[union-attr,no-any-return]  # HasScope let no stranger in
+
+    @property
+    def key(self) -> ProviderKey:
+        return self.request.auth  # type: ignore[return-value]
 
     @property
     def actor(self) -> Actor:
