@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from accounts import clouds
+from accounts import ready
 from accounts.clouds import State
-from accounts.models import CloudAccount
-from providers.models import Customer
 from servers.actions.kinds import KINDS, Kind
 from servers.actions.models import Action
 from servers.models import Server
 
 MISSING = "Its cloud no longer lists this server."
-SUSPENDED = "This workspace is suspended: nothing can be changed."
+SUSPENDED = ready.SUSPENDED
 RESIZED = "It was resized, and waits for that to be confirmed or reverted first."
 CHANGING = "The server is changing at the moment. Wait until that has ended."
 
@@ -34,20 +32,13 @@ def under_way(servers: Collection[Server]) -> dict[Any, Action]:
 
 def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
     """Why this cannot be done to this server at the moment; "" when it can be asked of its cloud."""
-    if server.customer.status != Customer.Status.ACTIVE:
-        return SUSPENDED
-    account: CloudAccount = server.account
-    if account.removed_at is not None:
-        return "Its account was removed."
-    if not account.credentials_version:
-        return "Its account has no credentials that work. Ask your provider to connect it again."
-    if not account.endpoint.enabled:
-        return "Its cloud is switched off in this console. Ask your provider."
+    if words := ready.refusal(server.account, owner=server.customer):
+        return words
     if server.missing_since is not None:
         return MISSING
     if busy is not None:
         return _busy(busy)
-    table = clouds.capabilities(account.endpoint.platform, account.generation)
+    table = ready.table(server.account)
     if table is None:
         return ""  # nobody signed in yet to see what it can do: the driver will say
     able = table[kind.operation]
