@@ -56,6 +56,8 @@ class Server(models.Model):
     key_name = models.CharField(max_length=255, blank=True)
     cloud_created_at = models.DateTimeField(null=True)
     digest = models.CharField(max_length=64)  # of all that the cloud told; a sync compares it
+    # Of the row of a listing that these facts were read from (accounts.clouds.known); "" when they came otherwise.
+    fingerprint = models.CharField(max_length=64, default="", db_default="", editable=False)
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
     changed_at = models.DateTimeField(db_default=Now(), editable=False)
     missing_since = models.DateTimeField(null=True)

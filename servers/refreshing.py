@@ -128,7 +128,7 @@ def _write(account: CloudAccount, found: Difference, rows: dict[str, UUID], in_d
         if found.empty:
             return
         writing.write(account, found)
-        for external_id in [*(facts.external_id for facts, _ in found.changed), *found.back, *found.vanished]:
+        for external_id in [*(facts.external_id for facts in found.changed), *found.back, *found.vanished]:
             if external_id in rows:
                 notify.changed(account.customer_id, f"server-{rows[external_id]}")
 

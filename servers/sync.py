@@ -156,8 +156,8 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
         marks["vouched_at"] = Now()
     with holding(account, lease) as held:
         _tell(account)
+        writing.write(account, found)
         if not found.empty:
-            writing.write(account, found)
             notify.changed(account.customer_id, "servers")
         _note(
             held, status, reason, tried, pacing.EVERY * random.uniform(0.85, 0.97),  # noqa: S311  # spreads load

@@ -1,10 +1,15 @@
-"""The write of a sync: COPY what changed into a temporary table, then one INSERT … ON CONFLICT (NUMBERS.md)."""
+"""The write of a sync: COPY what changed into a temporary table, then one INSERT … ON CONFLICT (NUMBERS.md).
+
+The first servers of an account are copied straight into their table: nothing can be there yet, and it is cheaper.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
+from uuid import uuid4
 
-import orjson
+import msgspec
 from django.db import connection
 
 from accounts.clouds import ServerFacts
@@ -15,11 +20,12 @@ from servers.signals import servers_gone
 
 _COLUMNS: Final = (
     "external_id", "name", "state", "raw_state", "addresses", "ips", "size", "cpus", "memory_mb", "disk_gb",
-    "image", "region", "key_name", "cloud_created_at", "digest",
+    "image", "region", "key_name", "cloud_created_at", "digest", "fingerprint",
 )  # fmt: skip
 _LARGEST: Final = 2**31 - 1
 _NAMES: Final = ", ".join(_COLUMNS)
 _SET: Final = ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name != "external_id")
+_ENCODER: Final = msgspec.json.Encoder()
 # Only our own column names are put into the statements; values go by COPY and parameters.
 _UPSERT: Final = (
     f"INSERT INTO servers_server (id, account_id, customer_id, {_NAMES})"  # noqa: S608
@@ -28,6 +34,10 @@ _UPSERT: Final = (
     " missing_since = NULL, gone_at = NULL"
 )
 _TABLE: Final = f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {_NAMES} FROM servers_server WITH NO DATA"  # noqa: S608
+_REPRINT: Final = (
+    "UPDATE servers_server AS server SET fingerprint = told.fingerprint FROM unnest(%s::text[], %s::text[])"
+    " AS told (external_id, fingerprint) WHERE account_id = %s AND server.external_id = told.external_id"
+)
 _GONE: Final = "UPDATE servers_server SET gone_at = now() WHERE account_id = %s AND external_id = ANY(%s) RETURNING id"
 _STAMP: Final = "UPDATE servers_server SET missing_since = {} WHERE account_id = %s AND external_id = ANY(%s)"
 
@@ -39,12 +49,20 @@ def write(account: CloudAccount, difference: Difference) -> None:
     """
     with connection.cursor() as cursor:
         if difference.changed:
-            cursor.execute(_TABLE)
-            with cursor.copy(f"COPY incoming ({_NAMES}) FROM STDIN") as copy:
-                for facts, digest in difference.changed:
-                    copy.write_row(_row(facts, digest))
-            cursor.execute(_UPSERT, [account.pk, account.customer_id])
-            cursor.execute("DROP TABLE incoming")
+            if Server.objects.filter(account=account).exists():
+                cursor.execute(_TABLE)
+                with cursor.copy(f"COPY incoming ({_NAMES}) FROM STDIN") as copy:
+                    for row in _rows(difference):
+                        copy.write_row(row)
+                cursor.execute(_UPSERT, [account.pk, account.customer_id])
+                cursor.execute("DROP TABLE incoming")
+            else:
+                with cursor.copy(f"COPY servers_server (id, account_id, customer_id, {_NAMES}) FROM STDIN") as copy:
+                    for row in _rows(difference):
+                        copy.write_row((uuid4(), account.pk, account.customer_id, *row))
+        if difference.reprinted:
+            prints = [difference.prints[external_id] for external_id in difference.reprinted]
+            cursor.execute(_REPRINT, [difference.reprinted, prints, account.pk])
         if difference.back:
             cursor.execute(_STAMP.format("NULL"), [account.pk, difference.back])
         if difference.vanished:
@@ -54,12 +72,17 @@ def write(account: CloudAccount, difference: Difference) -> None:
             servers_gone.send(sender=Server, account=account, ids=[pk for (pk,) in cursor.fetchall()])
 
 
-def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:
-    addresses = orjson.dumps(facts.addresses)
+def _rows(difference: Difference) -> Iterator[tuple[Any, ...]]:
+    for facts in difference.changed:
+        yield _row(facts, difference.prints.get(facts.external_id, ""))
+
+
+def _row(facts: ServerFacts, fingerprint: str) -> tuple[Any, ...]:
+    addresses = _ENCODER.encode(facts.addresses)
     if b"\\u0000" in addresses:
-        addresses = orjson.dumps([
+        addresses = _ENCODER.encode([
             {key: _text(value) if isinstance(value, str) else value for key, value in one.items()}
-            for one in orjson.loads(addresses)
+            for one in msgspec.json.decode(addresses)
         ])  # fmt: skip
     return (
         facts.external_id,
@@ -76,7 +99,8 @@ def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:
         _text(facts.region, 255),
         _text(facts.key_name, 255),
         facts.created_at,
-        digest,
+        facts.digest,
+        fingerprint,
     )
 
 

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 
 from accounts.clouds import openstack_rows as rows
 from accounts.clouds import openstack_signin as signin
-from accounts.clouds.base import Checked, ServerFacts
+from accounts.clouds.base import Checked, Page, ServerFacts
+from accounts.clouds.known import KnownRows
 from accounts.clouds.openstack_calls import NOVA, Calls
 from accounts.clouds.operations import Operation, require
 from console.lib.faults import Refused, Unexpected
@@ -37,7 +38,7 @@ class Listing(Calls):
         way = f"Keystone v{self._way}" if self._way in ("2.0", "3") else "X-Auth"
         return Checked(f"{way}, Nova {' and '.join(spoken)}", self._generation())
 
-    def servers(self) -> Iterator[tuple[ServerFacts, ...]]:
+    def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         seen: set[str] = set()
         for compute in self._signed_in():
             yield from self._facts(compute, self._pages(compute, seen))
