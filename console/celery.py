@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     "sync-due": {"task": "accounts.sync_due", "schedule": 5.0, "options": {"expires": 10}},
     "refresh-due": {"task": "servers.refresh_due", "schedule": 5.0, "options": {"expires": 10}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
+    "forget-first-passwords": {"task": "actions.forget", "schedule": 300.0, "options": {"expires": 300}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()
