@@ -202,6 +202,19 @@ def test_what_the_platform_cannot_do_is_refused_with_its_reason(people: People, 
     assert row.outcome == "OpenStack Diablo has no call to start or stop a server. Reboot it, or delete it."
 
 
+@pytest.mark.parametrize(
+    ("generation", "kind", "words"),
+    [("modern", "stop", "Resume it first."), ("modern", "resize", "Resume it first."), ("modern", "resume", ""),
+     ("modern", "start", "It must be stopped to be started."), ("diablo", "reboot", "Wait until it runs.")],
+)  # fmt: skip
+def test_a_suspended_server_says_which_way_leads_on(
+    people: People, far: Any, generation: str, kind: str, words: str
+) -> None:
+    CloudAccount.objects.update(generation=generation)
+    Server.objects.update(state="suspended", raw_state="SUSPENDED")
+    assert ability.refusal(server(), KINDS[kind]) == words
+
+
 def test_before_anybody_knows_what_a_cloud_can_do_its_driver_says(people: People, far: Any) -> None:
     CloudAccount.objects.update(generation="")
     batch = start(people, [server()], "stop")

@@ -7,6 +7,7 @@ from typing import Any
 
 from accounts import ready
 from accounts.clouds import State
+from accounts.clouds.operations import Operation
 from servers.actions.kinds import KINDS, Kind
 from servers.actions.models import Action
 from servers.models import Server
@@ -14,6 +15,7 @@ from servers.models import Server
 MISSING = "Its cloud no longer lists this server."
 SUSPENDED = ready.SUSPENDED
 RESIZED = "It was resized, and waits for that to be confirmed or reverted first."
+RESUME = "Resume it first."
 CHANGING = "The server is changing at the moment. Wait until that has ended."
 
 
@@ -46,6 +48,9 @@ def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
     words = able.refusal(state)
     if words and able.allowed and state == State.CHANGING:
         return RESIZED if server.raw_state.upper() == "VERIFY_RESIZE" else CHANGING
+    if words and state == State.SUSPENDED and State.RUNNING in able.states:
+        # "Start it first." is right of a stopped one; this one comes to run by another button.
+        return words if table[Operation.RESUME].refusal(state) else RESUME
     return words
 
 
