@@ -194,7 +194,7 @@ class TestTokens:
         ApiToken.objects.update(expires_at=timezone.now() - timedelta(days=1))
         assert "expired on" in shaped(api("GET", "servers"), 401, "token_expired")["message"]
         for _ in range(2):
-            tokens.revoke(api.token, people.alice)
+            tokens.revoke(api.token, audit.Actor.of(people.alice))
         shaped(api("GET", "servers"), 401, "token_revoked")
         assert AuditEntry.objects.filter(verb="token.revoked").count() == 1
 

@@ -51,7 +51,7 @@ class ShapedForm(forms.Form):
             )
         if free or any(map(is_open, sizes)):
             self.fields["cpus"] = forms.IntegerField(
-                label="CPUs", min_value=1, max_value=MOST_CPUS, required=False, help_text=hint
+                label="CPUs", min_value=1, max_value=MOST_CPUS, required=False, help_text=hint if free else ""
             )
             self.fields["memory"] = forms.DecimalField(
                 label="Memory in GB", min_value=STEP, max_value=MOST_MEMORY, step_size=STEP, required=False
@@ -66,9 +66,9 @@ class ShapedForm(forms.Form):
         if not self.free and (size is None or not is_open(size)):
             given["cpus"] = given["memory"] = None  # they belong to a size that was not chosen
             for name in ("cpus", "memory"):
-                self._errors.pop(name, None)
+                self.errors.pop(name, None)
             return given
-        missing = [name for name in ("cpus", "memory") if not given.get(name) and name not in self._errors]
+        missing = [name for name in ("cpus", "memory") if not given.get(name) and name not in self.errors]
         if 2 - len(missing) >= self.least:
             return given
         for name in missing:
@@ -85,10 +85,11 @@ class ShapedForm(forms.Form):
     @property
     def size_rows(self) -> list[dict[str, Any]]:
         """Each size with its input, for actions/sizes.html."""
-        return [
-            {"tag": choice.tag(), "id": choice.id_for_label, "size": self.sizes[str(choice.data["value"])]}
-            for choice in self["size"].subwidgets
-        ]
+        told = []
+        for choice in self["size"].subwidgets:
+            size = self.sizes[str(choice.data["value"])]
+            told.append({"tag": choice.tag(), "id": choice.id_for_label, "size": size, "open": is_open(size)})
+        return told
 
     def take(self, wrong: Wrong) -> None:
         """What the deed found wrong, each beside its field."""
