@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
@@ -38,7 +39,7 @@ class Server(models.Model):
                 self.value, "stopped"
             )
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False)
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="servers", db_index=False)
     external_id = models.CharField(max_length=255)
