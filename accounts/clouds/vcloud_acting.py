@@ -30,7 +30,7 @@ class Acting:
         found = self._wire.find(self._listing.address(external_id))
         if found is None:
             raise Refused("The cloud does not know this server any more.")
-        return found
+        return xml.named(found, "Vm")
 
     def follow(
         self, external_id: str, *rels: str, content: Content | None = None, already: str = ""

@@ -69,7 +69,7 @@ class Listing:
         vm = self._wire.find(self.address(external_id))
         if vm is None:
             return None
-        up = xml.link(vm, "up", "vApp")
+        up = xml.link(xml.named(vm, "Vm"), "up", "vApp")
         if not up:
             return rows.facts(vm, "")
         if not self.queries:
@@ -231,5 +231,5 @@ def _left_out(record: Record) -> bool:
 
 
 def _vapps(vdc: xml.Element) -> list[str]:
-    entities = xml.children(vdc, "ResourceEntities", "ResourceEntity")
+    entities = xml.children(xml.named(vdc, "Vdc", "AdminVdc"), "ResourceEntities", "ResourceEntity")
     return [found.get("href", "") for found in entities if found.get("type", "") == f"{xml.VCLOUD}vApp+xml"]

@@ -134,7 +134,7 @@ class Tasks:
             return forgotten or Progress(
                 Phase.FAILED, "The cloud does not know this task any more. Look at the server.", server_id=server_id
             )
-        status = found.get("status", "")
+        status = xml.named(found, "Task").get("status", "")
         owner = xml.child(found, "Owner")
         of = xml.tail(owner.get("href", "")) if owner is not None else ""
         server = server_id or (of if of.startswith("vm-") else "")
@@ -159,7 +159,7 @@ class Tasks:
             if wish.deed == "delete":
                 return _FINISHED, "", ""
             return Progress(Phase.FAILED, "The server does not exist any more."), "", ""
-        if rows.busy(found):
+        if rows.busy(xml.named(found, "Vm", "VApp")):
             return _RUNNING, "", ""
         if words := failed_since(found, wish.since):
             return Progress(Phase.FAILED, words), "", ""

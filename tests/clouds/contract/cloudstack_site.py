@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.clouds import State
 from accounts.clouds.acting import ActingDriver
-from console.demo.cloudstack import Cloud
+from console.demo.cloudstack import ApiError, Cloud
 from console.demo.cloudstack import Site as Served
 from console.demo.cloudstack_population import stock
 from console.demo.mishaps import Mishaps
@@ -76,6 +76,20 @@ class CloudStackSite(Site):
 
     def put(self, external_id: str, state: State) -> None:
         self.cloud.touch(self.cloud.machines[external_id], WORDS[state])
+
+    @property
+    def paging(self) -> str:
+        return "pagesize="
+
+    @property
+    def deeds(self) -> str:
+        return "command="
+
+    def spoil(self, external_id: str, words: str) -> None:
+        def finish() -> dict[str, Any]:
+            raise ApiError(530, words)
+
+        self.cloud.jobs[self.cloud.machines[external_id].job].finish = finish
 
     def clear(self) -> None:
         for one in list(self.cloud.machines):

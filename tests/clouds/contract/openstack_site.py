@@ -83,6 +83,9 @@ class OpenStackSite(Site):
     def say_on_console(self, external_id: str, text: str) -> None:
         self.cloud.instances[self._found(external_id)].console = text
 
+    def spoil(self, external_id: str, words: str) -> None:
+        self.cloud.set_status(self._found(external_id), "ERROR", fault=words)
+
     def clear(self) -> None:
         for one in list(self.cloud.instances):
             self.cloud.remove(one)

@@ -50,6 +50,9 @@ class Site(ABC):
     renews: ClassVar[bool] = True
     """Whether a sign-in can run out in the middle of a listing, and is then made again."""
 
+    transport: Transport
+    """The one of the driver that was opened last."""
+
     def __init__(self, generation: str) -> None:
         self.generation = generation
         self.clock = Clock()
@@ -82,6 +85,20 @@ class Site(ABC):
     def listing(self) -> str:
         """What stands in the path of each call that lists servers, and in none else."""
         return "/servers/detail"
+
+    @property
+    def paging(self) -> str:
+        """As `listing`, but never in the path of a call about one server."""
+        return self.listing
+
+    @property
+    def deeds(self) -> str:
+        """What stands in the path of each call about servers and tasks, and not in a sign-in's."""
+        return "/servers"
+
+    @abstractmethod
+    def spoil(self, external_id: str, words: str) -> None:
+        """What the far side is doing to this server ends badly, for that reason."""
 
     @property
     def sign_in(self) -> str:
@@ -130,8 +147,8 @@ class Site(ABC):
 
     def driver(self, deadline: float = 20.0, **changes: Any) -> ActingDriver:
         """As another process would open it: knowing nothing but the account."""
-        transport = Transport(["127.0.0.1/32"], allow_http=True, deadline=deadline)
-        given = {"url": self.url, "credentials": self.credentials, "transport": transport} | changes
+        self.transport = Transport(["127.0.0.1/32"], allow_http=True, deadline=deadline)
+        given = {"url": self.url, "credentials": self.credentials, "transport": self.transport} | changes
         return cast(ActingDriver, clouds.open(self.platform, **given))
 
     def inject(self, kind: str, **plan: Any) -> Mishap:

@@ -84,6 +84,15 @@ class VCloudSite(Site):
                 home = self.cloud.add_vapp(f"app-{number}")
             self.cloud.add(f"web-{number}", vapp=home)
 
+    @property
+    def deeds(self) -> str:
+        return "/vApp/"
+
+    def spoil(self, external_id: str, words: str) -> None:
+        task = self.cloud.vms[external_id.removeprefix("vm-")].task
+        assert task is not None
+        task.minor, task.words = "INTERNAL_SERVER_ERROR", words
+
     def clear(self) -> None:
         for one in list(self.cloud.vms):
             self.cloud.remove(one)
