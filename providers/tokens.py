@@ -24,7 +24,7 @@ SCOPES: Final = {
     "servers:read": "Read servers",
     "accounts:read": "Read cloud accounts",
     "actions:read": "Read actions",
-    "actions:write": "Start, stop, change and delete servers",
+    "actions:write": "Create, start, stop, change and delete servers",
     "installs:read": "Read installs",
     "installs:write": "Install the agent",
 }
