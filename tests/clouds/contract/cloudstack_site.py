@@ -85,6 +85,10 @@ class CloudStackSite(Site):
     def deeds(self) -> str:
         return "command="
 
+    @property
+    def deed(self) -> str:
+        return "command=rebootVirtualMachine"
+
     def spoil(self, external_id: str, words: str) -> None:
         def finish() -> dict[str, Any]:
             raise ApiError(530, words)

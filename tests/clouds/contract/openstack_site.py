@@ -83,6 +83,10 @@ class OpenStackSite(Site):
     def say_on_console(self, external_id: str, text: str) -> None:
         self.cloud.instances[self._found(external_id)].console = text
 
+    @property
+    def deed(self) -> str:
+        return "/action"
+
     def spoil(self, external_id: str, words: str) -> None:
         self.cloud.set_status(self._found(external_id), "ERROR", fault=words)
 

@@ -96,6 +96,11 @@ class Site(ABC):
         """What stands in the path of each call about servers and tasks, and not in a sign-in's."""
         return "/servers"
 
+    @property
+    @abstractmethod
+    def deed(self) -> str:
+        """What stands in the path of a reboot, beside POST, and in that of no sign-in."""
+
     @abstractmethod
     def spoil(self, external_id: str, words: str) -> None:
         """What the far side is doing to this server ends badly, for that reason."""

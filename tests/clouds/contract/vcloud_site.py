@@ -88,6 +88,10 @@ class VCloudSite(Site):
     def deeds(self) -> str:
         return "/vApp/"
 
+    @property
+    def deed(self) -> str:
+        return "/action/reboot"
+
     def spoil(self, external_id: str, words: str) -> None:
         task = self.cloud.vms[external_id.removeprefix("vm-")].task
         assert task is not None
