@@ -40,8 +40,11 @@ class Server(models.Model):
             )
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False)
-    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="servers", db_index=False)
+    # One key of the database holds both (migration 0006): a server's customer is always its account's customer.
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False, db_constraint=False)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="servers", db_index=False, db_constraint=False
+    )
     external_id = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=State.choices, default=State.UNKNOWN)
