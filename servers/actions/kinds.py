@@ -39,6 +39,11 @@ class Kind:
     def name(self) -> str:
         return self.operation.value
 
+    @property
+    def outcome(self) -> str:
+        """How a row of it ends when nothing more is to be said: "Took a snapshot."."""
+        return f"{self.past.removesuffix(' of')}."
+
 
 def _size(params: dict[str, Any]) -> Size:
     given = {key: params.get(key) for key in ("cpus", "memory_mb", "disk_gb")}

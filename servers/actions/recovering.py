@@ -30,7 +30,7 @@ def found_out(row: Action, driver: ActingDriver, external_id: str) -> Progress |
         return None
     if row.kind == CREATE.name:
         return newcomer(row, driver, external_id)
-    done = f"{row.does.past}. The worker stopped in the middle; the cloud shows that it was done."
+    done = f"{row.does.outcome} The worker stopped in the middle; the cloud shows that it was done."
     operation = row.does.operation
     if operation in (Operation.SNAPSHOT, Operation.DELETE_SNAPSHOT):
         return _by_snapshots(row, driver, external_id, done)

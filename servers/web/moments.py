@@ -86,7 +86,7 @@ def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     batch = str(entry.detail.get("batch", ""))
     href = reverse("actions:batch", args=[batch]) if batch else ""
     words = str(entry.detail.get("outcome", ""))
-    words = "" if words == f"{kind.past}." else words
+    words = "" if words == kind.outcome else words
     return Moment(entry.at, "running" if done else "failed", what, entry.target_name, href, words, by)
 
 
