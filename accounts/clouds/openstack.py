@@ -112,6 +112,7 @@ class Listing(Calls):
             query = {**query, "sort_key": "created_at", "sort_dir": "asc"}
         restarts = 0
         marker = ""
+        longest, doubtful = 0, False
         for _ in range(MOST_PAGES):
             asked = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
             listed = self._listed(compute, asked)
@@ -120,8 +121,13 @@ class Listing(Calls):
                 restarts = _again(restarts)
                 marker = ""
                 continue
+            if not listed and doubtful:
+                doubtful = False  # after a full page the end is asked for twice: one empty page may be a slip
+                continue
             if not listed:
                 return
+            doubtful = len(listed) in (PAGE, longest)
+            longest = max(longest, len(listed))
             page = reader.split(listed)
             fresh = _fresh(page, seen)
             last = page[-1].external_id

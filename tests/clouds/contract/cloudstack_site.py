@@ -10,7 +10,7 @@ from accounts.clouds.acting import ActingDriver
 from console.demo.cloudstack import ApiError, Cloud
 from console.demo.cloudstack import Site as Served
 from console.demo.cloudstack_population import stock
-from console.demo.mishaps import Mishaps
+from console.demo.mishaps import Mishap, Mishaps
 from tests.clouds.contract.sites import PAGE, SETTLE, Held, Site
 
 WORDS = {
@@ -25,6 +25,7 @@ STATES = {word: state for state, word in WORDS.items()}
 
 class CloudStackSite(Site):
     platform = "cloudstack"
+    largest = 500
     renews = False  # every call is signed: there is no sign-in that could run out
 
     def __init__(self, generation: str, version: str) -> None:
@@ -88,6 +89,17 @@ class CloudStackSite(Site):
     @property
     def deed(self) -> str:
         return "command=rebootVirtualMachine"
+
+    def lose_third_page(self) -> Mishap:
+        return self.inject("empty", path="page=3")
+
+    @property
+    def page(self) -> int:
+        return self.cloud.max_page
+
+    @page.setter
+    def page(self, size: int) -> None:
+        self.cloud.max_page = size
 
     def spoil(self, external_id: str, words: str) -> None:
         def finish() -> dict[str, Any]:

@@ -26,6 +26,7 @@ class OpenStackSite(Site):
     """`way`: "password", "application-credential", or "legacy-1.0" and "legacy-1.1" (Nova's own sign-in of Diablo)."""
 
     platform = "openstack"
+    largest = 1000
 
     def __init__(self, generation: str, way: str = "password") -> None:
         super().__init__(generation)
@@ -86,6 +87,14 @@ class OpenStackSite(Site):
     @property
     def deed(self) -> str:
         return "/action"
+
+    @property
+    def page(self) -> int:
+        return self.cloud.max_limit
+
+    @page.setter
+    def page(self, size: int) -> None:
+        self.cloud.max_limit = size
 
     def spoil(self, external_id: str, words: str) -> None:
         self.cloud.set_status(self._found(external_id), "ERROR", fault=words)

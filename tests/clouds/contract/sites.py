@@ -47,6 +47,8 @@ class Site(ABC):
     """A served account. Subclasses say how its platform's simulator is opened and changed."""
 
     platform: ClassVar[str]
+    largest: ClassVar[int]
+    """The page that the driver asks for."""
     renews: ClassVar[bool] = True
     """Whether a sign-in can run out in the middle of a listing, and is then made again."""
 
@@ -110,6 +112,15 @@ class Site(ABC):
         """What stands in the path of the call that signs in."""
         return "/tokens"
 
+    @property
+    @abstractmethod
+    def page(self) -> int:
+        """The far side's own largest page."""
+
+    @page.setter
+    @abstractmethod
+    def page(self, size: int) -> None: ...
+
     @abstractmethod
     def add(self, name: str, state: State = State.RUNNING) -> str:
         """A new server in that state; its id as the driver tells it."""
@@ -159,6 +170,10 @@ class Site(ABC):
     def inject(self, kind: str, **plan: Any) -> Mishap:
         """A mishap of the listing unless `path` says otherwise."""
         return self.faults.inject(kind, **({"path": self.listing} | plan))
+
+    def lose_third_page(self) -> Mishap:
+        """The third page of a listing is empty, once."""
+        return self.inject("empty", after=2)
 
     def pass_by(self, span: timedelta = SETTLE) -> None:
         """The far side's time goes on."""

@@ -8,6 +8,7 @@ import pytest
 
 from accounts.clouds import State
 from tests.clouds.contract.sites import PAGE, Site
+from tests.clouds.contract.versions import EACH_GENERATION
 
 NEVER = {"openstack": "999999", "cloudstack": "999999", "vcloud": "vm-999999"}
 
@@ -39,6 +40,18 @@ def test_every_number_of_servers_around_the_page_is_listed_each_once(site: Site,
         assert facts.memory_mb
         assert facts.region or site.generation.startswith("diablo")
     assert driver.calls == len(site.requests) - before
+
+
+@EACH_GENERATION
+def test_a_full_page_of_the_drivers_own_size_is_not_the_end(site: Site) -> None:
+    site.page = site.largest
+    try:
+        site.stock(site.largest)
+        assert len(site.listed()) == site.largest
+        site.add("one more")
+        assert {facts.external_id for facts in site.listed()} == set(site.held())
+    finally:
+        site.page = PAGE
 
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.FAILED, State.UNKNOWN])

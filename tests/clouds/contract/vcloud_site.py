@@ -27,6 +27,7 @@ class VCloudSite(Site):
     """`way`: "password" or "api-token"."""
 
     platform = "vcloud"
+    largest = 128
 
     def __init__(self, generation: str, version: str, way: str = "password") -> None:
         super().__init__(generation)
@@ -91,6 +92,14 @@ class VCloudSite(Site):
     @property
     def deed(self) -> str:
         return "/action/reboot"
+
+    @property
+    def page(self) -> int:
+        return self.cloud.max_page
+
+    @page.setter
+    def page(self, size: int) -> None:
+        self.cloud.max_page = size
 
     def spoil(self, external_id: str, words: str) -> None:
         task = self.cloud.vms[external_id.removeprefix("vm-")].task

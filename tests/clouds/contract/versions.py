@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from accounts import clouds
 from tests.clouds.contract.cloudstack_site import CloudStackSite
 from tests.clouds.contract.openstack_site import OpenStackSite
@@ -37,6 +39,8 @@ VERSIONS: dict[str, Callable[[], Site]] = {
 
 DISTINCT = [name for name in VERSIONS if not name.endswith(("-keystone", "-credential", "-token", "-unknown"))]
 """Without those that differ from another only in how they are signed in to, or that nobody knows yet."""
+
+EACH_GENERATION = pytest.mark.parametrize("served", DISTINCT, indirect=True, scope="module")
 
 
 @contextmanager
