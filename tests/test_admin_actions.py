@@ -79,6 +79,7 @@ def test_a_batch_shows_its_servers_and_how_far_it_is(people: People, account: An
     assert "1 not done" in said
     one = text(browser.get(reverse("admin:actions_actionbatch_change", args=[failed.pk])))
     assert "db-beta" in one
+    assert "1: 0 done, 0 under way, 1 not" in one
     assert "It must be stopped to be started." in one
     assert str(batch.pk) in browser.get(listed(ActionBatch), {"ended_at__isempty": "1"}).content.decode()
     assert str(failed.pk) not in browser.get(listed(ActionBatch), {"ended_at__isempty": "1"}).content.decode()

@@ -29,8 +29,7 @@ class ActionBatchAdmin(ReadOnlyAdmin):
     list_filter = ("kind", ("ended_at", admin.EmptyFieldListFilter), PROVIDER)
     list_select_related = ("customer", "by")
     search_fields = ("customer__organization", "customer__external_id", "by__email", "actions__name__startswith")
-    date_hierarchy = "created_at"
-    fields = ("kind", "customer", "by", "params", "servers", "progress", "created_at", "ended_at")
+    fields = ("kind", "customer", "by", "params", "stands", "created_at", "ended_at")
     inlines = (ActionInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ActionBatch]:
@@ -40,6 +39,10 @@ class ActionBatchAdmin(ReadOnlyAdmin):
             live=Count("actions", distinct=True, filter=Q(actions__state__in=ACTIVE)),
             done=Count("actions", distinct=True, filter=Q(actions__state=JobState.DONE)),
         )
+
+    @display(description="Servers")
+    def stands(self, batch: Any) -> str:
+        return f"{batch.total}: {batch.done} done, {batch.live} under way, {batch.total - batch.done - batch.live} not"
 
     @display(description="Servers", ordering="total")
     def servers(self, batch: Any) -> int:
@@ -59,7 +62,7 @@ class ActionAdmin(ReadOnlyAdmin):
     list_filter = ("state", "kind", "account__endpoint__platform", PROVIDER)
     list_select_related = ("account", "customer")
     search_fields = ("name__startswith", "server__external_id__exact", "account__name", "customer__organization")
-    date_hierarchy = "queued_at"
+    ordering = ("-queued_at",)
     fields = (
         "name",
         "kind",

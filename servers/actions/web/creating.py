@@ -23,6 +23,8 @@ from servers.actions.web.orderform import OrderForm, like
 from servers.models import Server
 from servers.web.overview import reach_of
 
+IN_SIGHT = 7  # accounts that are seen without scrolling
+
 
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -89,6 +91,13 @@ def _account(seen: Visit, text: str, model: Server | None, refusals: dict[Any, s
         raise Http404("No such account.") from error
 
 
+def _in_sight(accounts: list[CloudAccount], chosen: CloudAccount | None) -> list[CloudAccount]:
+    """A longer list scrolls, so the chosen one comes first there."""
+    if chosen is None or len(accounts) <= IN_SIGHT:
+        return accounts
+    return sorted(accounts, key=lambda one: one.pk != chosen.pk)
+
+
 def _kept(given: QueryDict) -> dict[str, Any]:
     """What was filled in so far."""
     return {name: given.getlist(name) if name == "networks" else given.get(name) for name in given}
@@ -110,7 +119,7 @@ def _page(
     context = {
         "section": "servers",
         "accounts": [{"account": one, "reason": refusals[one.pk], "owner": one.customer if several else None}
-                     for one in seen.accounts],
+                     for one in _in_sight(seen.accounts, account)],
         "account": account,
         "refusal": refusals[account.pk] if account else "",
         "model": model,

@@ -18,6 +18,7 @@ from servers.actions import actions, passwords
 from servers.actions.models import Action, ActionBatch
 
 PAGE = 100
+SHOWN = ("name", "image_name", "size_name")  # of the parameters
 VIEWS = {
     "all": ("All", Q(), "total"),
     "active": ("Under way", Q(state__in=ACTIVE), "active"),
@@ -47,7 +48,7 @@ class Line:
     @property
     def words(self) -> str:
         if self.row.state == JobState.DONE:
-            return "" if self.row.outcome == f"{self.row.does.past}." else self.row.outcome
+            return "" if self.row.outcome == self.row.does.outcome else self.row.outcome
         return self.row.outcome or self.row.phase
 
     @property
@@ -91,7 +92,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "section": "activity",
         "batch": batch,
         "does": batch.does,
-        "params": [value for name, value in batch.params.items() if name in ("name", "image_name", "size_name")],
+        "params": [batch.params[name] for name in SHOWN if batch.params.get(name)],
         "counts": counts,
         "lines": [Line(row, batch.by_id == person(request).pk) for row in found[:PAGE]],
         "views": [(label, f"{here}?show={key}" if key != "all" else here, counts[name], key == show)

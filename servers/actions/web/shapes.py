@@ -41,7 +41,7 @@ class ShapedForm(forms.Form):
         `hint` stands below them then.
         """
         self.sizes = {size.id: size for size in sizes}
-        self.free, self.least = free, least if free else 2
+        self.free, self.least, self.hint = free, least if free else 2, hint if free else ""
         if not free:
             widget = SizeRadio()
             widget.open_ones = frozenset(size.id for size in sizes if is_open(size))
@@ -50,9 +50,7 @@ class ShapedForm(forms.Form):
                 label="Size", choices=choices, widget=widget, error_messages={"required": "Choose a size."}
             )
         if free or any(map(is_open, sizes)):
-            self.fields["cpus"] = forms.IntegerField(
-                label="CPUs", min_value=1, max_value=MOST_CPUS, required=False, help_text=hint if free else ""
-            )
+            self.fields["cpus"] = forms.IntegerField(label="CPUs", min_value=1, max_value=MOST_CPUS, required=False)
             self.fields["memory"] = forms.DecimalField(
                 label="Memory in GB", min_value=STEP, max_value=MOST_MEMORY, step_size=STEP, required=False
             )
