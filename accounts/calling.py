@@ -9,23 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
-from accounts import breaker, linking, pacing
+from accounts import breaker, keeping, pacing
 from accounts.clouds.acting import ActingDriver
 from accounts.models import CloudAccount
-from console.lib.faults import Fault, Unreachable
+from console.lib.faults import BadCredentials, Fault, Unexpected, Unreachable
 
 RESTING: Final = "This cloud did not answer several times, so it is left alone for a few minutes. Try again then."
 
 
-def opened(account: CloudAccount, patience: float) -> ActingDriver:
-    """A driver with the live credentials, that has not called yet; each call waits up to `patience` seconds for the
-    account's turn, and raises SlowDown when that is not enough.
+@contextmanager
+def opened(account: CloudAccount, patience: float) -> Iterator[ActingDriver]:
+    """A driver with the live credentials, signed in already where this process was of late (accounts.keeping).
 
-    Raises what `linking.live` raises, and Unreachable while the endpoint rests. Make its calls inside `heard`.
+    Each call waits up to `patience` seconds for the account's turn, and raises SlowDown when that is not enough.
+    `account` was just read, with customer and endpoint. Raises what `linking.live` raises, and Unreachable while the
+    endpoint rests. Make its calls inside `heard`.
     """
     if breaker.paused([account.endpoint_id]):
         raise Unreachable(RESTING)
-    return cast(ActingDriver, linking.live(account, pacing.Pace(account.pk, patience)))
+    with keeping.driver(account, pacing.Pace(account.pk, patience)) as driver:
+        yield cast(ActingDriver, driver)
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def heard(account: CloudAccount) -> Iterator[None]:
         pacing.heed(account.pk, fault)
         if isinstance(fault, Unreachable):
             breaker.failed(account.endpoint_id)
+        if isinstance(fault, BadCredentials | Unexpected):
+            keeping.forget(account.pk)  # a new sign-in may find another state of things
         raise
     breaker.worked(account.endpoint_id)
 
@@ -44,6 +49,5 @@ def heard(account: CloudAccount) -> Iterator[None]:
 @contextmanager
 def calling(account: CloudAccount, patience: float) -> Iterator[ActingDriver]:
     """`opened` and `heard` in one, for calls whose faults go on to the caller."""
-    driver = opened(account, patience)
-    with heard(account):
+    with opened(account, patience) as driver, heard(account):
         yield driver

@@ -56,6 +56,7 @@ def _kept(account: CloudAccount, what: str, seconds: int, order: Callable[[Any],
 
 
 def _ask(account: CloudAccount, question: Callable[[ActingDriver], T]) -> T:
-    whole = CloudAccount.objects.select_related("endpoint").get(pk=account.pk)  # pages read it without its secrets
+    # Pages read it without its secrets.
+    whole = CloudAccount.objects.select_related("customer", "endpoint").get(pk=account.pk)
     with calling.calling(whole, PATIENCE) as driver:
         return question(driver)

@@ -7,6 +7,7 @@ it is: not called yet; under way, to be found again by its ref; or cut off in be
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, Final
 
@@ -40,22 +41,26 @@ LOOKS: Final = (1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)  # seconds between looks
 def perform(row: Action, lease: Lease) -> None:
     """Carry the row one step on; it rests then, or ends. Raises Lost, what is our own bug, and faults of signing in."""
     account = CloudAccount.objects.select_related("customer", "endpoint__provider").get(pk=row.account_id)
-    step = _Step(row, lease, account)
-    if row.server is None and not step.creates:
-        step.end(JobState.FAILED, "This server is no longer there.")
-    elif row.called_at is None:
-        step.call()
-    elif row.task_ref:
-        step.look()
-    else:
-        step.recover()
+    with ExitStack() as borrowed:
+        step = _Step(row, lease, account, borrowed)
+        if row.server is None and not step.creates:
+            step.end(JobState.FAILED, "This server is no longer there.")
+        elif row.called_at is None:
+            step.call()
+        elif row.task_ref:
+            step.look()
+        else:
+            step.recover()
 
 
 class _Step:
-    """One step of one row that is held."""
+    """One step of one row that is held. `borrowed`: what it has of others until the step is over."""
 
-    def __init__(self, row: Action, lease: Lease, account: CloudAccount) -> None:
-        self.row, self.lease, self.account = row, lease, account
+    def __init__(self, row: Action, lease: Lease, account: CloudAccount, borrowed: ExitStack) -> None:
+        self.row, self.lease, self.account, self.borrowed = row, lease, account, borrowed
+
+    def _driver(self) -> ActingDriver:
+        return self.borrowed.enter_context(calling.opened(self.account, TURN))
 
     @property
     def creates(self) -> bool:
@@ -77,7 +82,7 @@ class _Step:
             return
         params = self._params()
         try:
-            driver = calling.opened(self.account, TURN)
+            driver = self._driver()
             with calling.heard(self.account):
                 able = driver.capabilities()  # signs in
                 generation.learn(self.account, driver)
@@ -112,7 +117,7 @@ class _Step:
     def look(self, driver: ActingDriver | None = None) -> None:
         """Ask the cloud how its task stands."""
         try:
-            driver = driver or calling.opened(self.account, TURN)
+            driver = driver or self._driver()
             with calling.heard(self.account):
                 told = driver.task(Task(self.row.task_ref, self.external_id))
         except (Unreachable, SlowDown) as fault:  # the cloud goes on without us: patience
@@ -128,7 +133,7 @@ class _Step:
         """The call was begun and its answer is not known. Look what became of it; call again only where it is safe."""
         driver: ActingDriver | None = None
         try:
-            driver = calling.opened(self.account, TURN)
+            driver = self._driver()
             with calling.heard(self.account):
                 told = found_out(self.row, driver, self.external_id)
         except (Unreachable, SlowDown) as fault:
@@ -151,7 +156,7 @@ class _Step:
             self.end(JobState.FAILED, words, driver, told.server_id)
         else:
             kept = passwords.sealed(self.row, told.password)
-            self.end(JobState.DONE, told.words or f"{self.row.does.past}.", driver, told.server_id, **kept)
+            self.end(JobState.DONE, told.words or self.row.does.outcome, driver, told.server_id, **kept)
 
     def _params(self) -> dict[str, Any]:
         try:
