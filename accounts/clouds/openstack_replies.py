@@ -72,6 +72,11 @@ def fault(response: requests.Response, of: str, secrets: Iterable[str] = ()) -> 
     return Unexpected(f"{of} answered {status} where its protocol has a page{said}")
 
 
+def names_nobody(response: requests.Response) -> bool:
+    """Whether Keystone knows no such application credential: it answers 404 then, not 401 (seen in Keystone 30)."""
+    return response.status_code == 404 and words(response.content).startswith("Could not find")
+
+
 def words(content: bytes) -> str:
     """The cloud's own sentence in an error reply, "" when it holds none."""
     try:
