@@ -11,6 +11,7 @@ from console.lib.faults import Refused, SlowDown
 from tests.clouds.contract import versions
 from tests.clouds.contract.exercises import EXERCISES, ask
 from tests.clouds.contract.sites import Site
+from tests.clouds.contract.versions import EACH_GENERATION
 
 
 def test_every_operation_has_an_exercise_and_a_line_in_each_table(site: Site) -> None:
@@ -22,6 +23,7 @@ def test_every_table_is_tried_on_a_version_of_its_own() -> None:
     assert versions.untried() == set()
 
 
+@EACH_GENERATION
 @pytest.mark.parametrize("operation", Operation, ids=lambda operation: operation.value)
 def test_what_the_table_says_is_so(site: Site, operation: Operation) -> None:
     capability = site.table[operation]
@@ -56,6 +58,7 @@ LENIENT: dict[tuple[str, str], set[Operation]] = {
 }
 
 
+@EACH_GENERATION
 @pytest.mark.parametrize("operation", Operation, ids=lambda operation: operation.value)
 def test_in_another_state_the_cloud_refuses_in_words(site: Site, operation: Operation) -> None:
     capability = site.table[operation]

@@ -53,7 +53,8 @@ def failing(site: Site, kind: Kind) -> Iterator[None]:
     for secret in (site.credentials[key] for key in site.credentials.keys() - {"username", "project", "org"}):
         assert secret not in fault.words
     if isinstance(fault, SlowDown):
-        assert fault.retry_after in (7, None)
+        silent = kind is Kind.OVER_LIMIT and site.generation.startswith("diablo")  # its Nova says no time
+        assert fault.retry_after == 7 or (silent and fault.retry_after is None)
 
 
 @contextmanager

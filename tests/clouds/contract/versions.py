@@ -40,6 +40,17 @@ VERSIONS: dict[str, Callable[[], Site]] = {
 DISTINCT = [name for name in VERSIONS if not name.endswith(("-keystone", "-credential", "-token", "-unknown"))]
 """Without those that differ from another only in how they are signed in to, or that nobody knows yet."""
 
+EACH_PAGER = [
+    "openstack-diablo-1.0",
+    "openstack-essex",
+    "openstack-modern",
+    "cloudstack-3.0",
+    "cloudstack-4.20",
+    "vcloud-1.5",
+    "vcloud-38.1",
+]
+"""One for each way of paging: by offset, by marker, in a stable order, counting pages, counting all, by a query."""
+
 EACH_GENERATION = pytest.mark.parametrize("served", DISTINCT, indirect=True, scope="module")
 
 
