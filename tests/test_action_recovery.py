@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts import linking, pacing
 from accounts.models import CloudAccount
 from console.demo.openstack import Site
-from servers.actions import actions
+from servers.actions import actions, creating
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
 from tests.acting import asked, served, settle, step
@@ -54,12 +54,12 @@ def worker(row: Action) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env)
 
 
-def killed_in_the_call(site: Site, row: Action) -> None:
+def killed_in_the_call(site: Site, row: Action, spared: tuple[str, ...] = ("added", "changed")) -> None:
     """kill -9 at the moment at which the cloud has taken the call on and not yet answered."""
     began, process = threading.Event(), worker(row)
 
     def strike(what: str, _: Any) -> None:
-        if not began.is_set() and what not in ("added", "changed"):
+        if not began.is_set() and what not in spared:
             process.send_signal(signal.SIGKILL)
             process.wait()
             began.set()
@@ -93,6 +93,22 @@ def test_a_killed_workers_call_is_found_again_and_not_repeated(people: People, f
     assert row.state == "done"
     assert row.outcome.endswith("the cloud shows that it was done.")
     assert len(asked(site)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_workers_order_is_found_by_its_mark_and_not_repeated(people: People, far: Any) -> None:
+    site, account = far
+    site.cloud.settle = timedelta(hours=1)
+    order = {"name": "shop", "image": next(iter(site.cloud.images)), "size": next(iter(site.cloud.flavors))}
+    row = creating.create(account, order=order, by=people.alice, customer=people.customer).actions.get()
+    killed_in_the_call(site, row, spared=("changed",))
+    taken_over(row)
+    assert (row.state, row.phase, row.server.name) == ("waiting", "BUILD", "shop")
+    site.cloud.set_status(row.server.external_id, "ACTIVE")
+    step(row)
+    assert row.state == "done"
+    assert [one.name for one in site.cloud.instances.values()].count("shop") == 1
+    assert sum(method == "POST" and path.endswith("/servers") for method, path in site.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
