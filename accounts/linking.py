@@ -26,6 +26,7 @@ from console.lib.faults import BadCredentials, Unexpected
 from console.lib.jobs import leases, ring
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import ACTIVE
+from console.lib.outbound import Transport
 from console.lib.seal import SealBroken
 from providers import events, quotas
 from providers.models import CloudEndpoint, Customer
@@ -182,11 +183,15 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
     return driver
 
 
-def live(account: CloudAccount, before_call: Callable[[str], None] | None = None) -> clouds.Driver:
-    """A driver with the credentials that passed. BadCredentials when none have."""
+def live(
+    account: CloudAccount,
+    before_call: Callable[[str], None] | None = None,
+    through: Transport | None = None,
+) -> clouds.Driver:
+    """A driver with the credentials that passed (see `opening.driver`). BadCredentials when none have."""
     if not account.sealed:
         raise BadCredentials(refusal(account) or "No credentials were pushed yet.")
-    return opening.driver(account, _opened(account.credentials), before_call)
+    return opening.driver(account, _opened(account.credentials), before_call, through)
 
 
 def refusal(account: CloudAccount) -> str:

@@ -29,9 +29,15 @@ def transport(endpoint: CloudEndpoint, before_call: Callable[[str], None] | None
 
 
 def driver(
-    account: CloudAccount, credentials: Mapping[str, str], before_call: Callable[[str], None] | None = None
+    account: CloudAccount,
+    credentials: Mapping[str, str],
+    before_call: Callable[[str], None] | None = None,
+    through: Transport | None = None,
 ) -> clouds.Driver:
-    """A driver that has not called yet. Raises what `clouds.open` raises."""
+    """A driver that has not called yet. Raises what `clouds.open` raises.
+
+    `through`: the endpoint's transport, where the caller made it already; then its `before_call` counts.
+    """
     endpoint = account.endpoint
     return clouds.open(
         endpoint.platform,
@@ -39,5 +45,5 @@ def driver(
         credentials=credentials,
         version=endpoint.version or None,
         region=endpoint.region or None,
-        transport=transport(endpoint, before_call),
+        transport=through or transport(endpoint, before_call),
     )

@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
     "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
+    "forget-first-passwords": {"task": "actions.forget", "schedule": 300.0, "options": {"expires": 300}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()

@@ -14,7 +14,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from console.lib import embedded, seal
+from console.lib import embedded, routine, seal
 from console.lib.env import broker, env, folder, json_object, level, listed, origin, port, read, wrong, yes_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -360,7 +360,12 @@ _shared: list[structlog.typing.Processor] = [
     seal.redact_event,  # last: a traceback may quote what it must not
 ]
 structlog.configure(
-    processors=[structlog.stdlib.filter_by_level, *_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    processors=[
+        structlog.stdlib.filter_by_level,
+        routine.quiet,
+        *_shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
 )

@@ -17,7 +17,7 @@ urlpatterns = [
     path("", include("servers.web.urls")),  # /servers/ /activity/
     path("accounts/", include("accounts.web.urls")),
     path("installs/", include("servers.installs.web.urls")),
-    path("actions/", include("servers.actions.web.urls")),
+    path("", include("servers.actions.web.urls")),  # /servers/new /actions/
     path("auth/", include("allauth.urls")),
     path("api/provider/v1/", include("providers.api.urls")),
     path("api/provider/v1/", include("accounts.api.urls")),

@@ -21,8 +21,18 @@ from unfold.widgets import (
 
 from console.lib.denials import Wrong
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, action, display, toned, who
-from providers import customers, enabling, endpoints, keys
-from providers.models import CloudEndpoint, Customer, Delivery, Mail, Membership, Provider, ProviderKey, Webhook
+from providers import customers, enabling, endpoints, keys, tokens
+from providers.models import (
+    ApiToken,
+    CloudEndpoint,
+    Customer,
+    Delivery,
+    Mail,
+    Membership,
+    Provider,
+    ProviderKey,
+    Webhook,
+)
 
 
 class KeyForm(forms.Form):
@@ -163,6 +173,34 @@ class ProviderKeyAdmin(ReadOnlyAdmin):
             return f"{key} is revoked."
 
         sentence = "From now on the key opens nothing. This cannot be undone; issue another one instead."
+        return self.deed(request, object_id, title="Revoke", sentence=sentence, do=do, danger=True)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "name", "user", "customer", "state", "scope_words", "last_used_at", "expires_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("customer__provider", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("user", "customer")
+    search_fields = ("name", "prefix", "user__email", "customer__organization", "customer__external_id")
+    actions_detail = ("revoke",)
+
+    @display(description="State", label=TONES)
+    def state(self, token: ApiToken) -> tuple[str, str]:
+        if token.revoked_at:
+            return "stopped", "Revoked"
+        return ("attention", "Expired") if token.expires_at <= timezone.now() else ("running", "Live")
+
+    @display(description="Scopes")
+    def scope_words(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes)
+
+    @action(description="Revoke", icon="block")
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def do(token: ApiToken) -> str:
+            tokens.revoke(token, who(request))
+            return f"{token} is revoked."
+
+        sentence = "From now on the token opens nothing. Whatever uses it gets an error that says so."
         return self.deed(request, object_id, title="Revoke", sentence=sentence, do=do, danger=True)
 
 

@@ -24,7 +24,7 @@ SCOPES: Final = {
     "servers:read": "Read servers",
     "accounts:read": "Read cloud accounts",
     "actions:read": "Read actions",
-    "actions:write": "Start, stop, change and delete servers",
+    "actions:write": "Create, start, stop, change and delete servers",
     "installs:read": "Read installs",
     "installs:write": "Install the agent",
 }
@@ -100,11 +100,11 @@ def find(text: str) -> ApiToken:
     return token
 
 
-def revoke(token: ApiToken, by: User) -> None:
-    """From now on the token opens nothing. Twice is harmless."""
+def revoke(token: ApiToken, by: audit.Actor) -> None:
+    """From now on the token opens nothing. Twice is harmless. `by`: its person, or staff."""
     with transaction.atomic():
         if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=Now()):
-            audit.note(audit.Actor.of(by), "token.revoked", target=token, customer_id=token.customer_id,
+            audit.note(by, "token.revoked", target=token, customer_id=token.customer_id,
                        detail={"name": token.name})  # fmt: skip
 
 

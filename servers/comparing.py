@@ -1,15 +1,16 @@
-"""What a cloud tells against what we have, by digest alone: a whole listing, or only what changed."""
+"""What a cloud tells against what we have, by fingerprint and digest: a whole listing, or only what changed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
 
-from accounts.clouds import ServerFacts
+from accounts.clouds import Page, Same, ServerFacts
+from accounts.clouds.known import KnownRows
 from console.lib.faults import Unexpected
 
 LONGEST_ID: Final = 255
@@ -17,22 +18,28 @@ FREEZE_SHARE: Final = 0.20
 FREEZE_COUNT: Final = 3
 TWICE: Final = timedelta(minutes=10)  # between the two listings that a server must be missing from
 
-_ROWS: Final = "SELECT external_id, digest, missing_since FROM servers_server WHERE account_id = %s AND gone_at IS NULL"
+_ROWS: Final = (
+    "SELECT external_id, digest, missing_since, fingerprint FROM servers_server"
+    " WHERE account_id = %s AND gone_at IS NULL"
+)
 
 
 @dataclass
 class Difference:
-    """`changed` holds new and changed servers with their digests; the other lists are external ids.
+    """`changed` holds new and changed servers; the other lists are external ids.
 
-    `absent`: those that were missing already and are still, with the moment since when. `gone`: those among them that
-    the cloud says do not exist (servers.confirming).
+    `prints`: external id → fingerprint of the rows that were read. `reprinted`: those whose facts are what we have,
+    read from a row that is not what it was. `absent`: those that were missing already and are still, with the moment
+    since when. `gone`: those among them that the cloud says do not exist (servers.confirming).
     """
 
     present: int = 0  # servers that we had and that were not missing
     seen: int = 0  # servers that the cloud told of
     added: int = 0
     returned: int = 0  # those of `changed` that were missing
-    changed: list[tuple[ServerFacts, str]] = field(default_factory=list)
+    changed: list[ServerFacts] = field(default_factory=list)
+    prints: dict[str, str] = field(default_factory=dict)
+    reprinted: list[str] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
     absent: list[tuple[str, datetime]] = field(default_factory=list)
@@ -40,7 +47,7 @@ class Difference:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether nothing is different that people see."""
         return not (self.changed or self.back or self.vanished or self.gone)
 
     @property
@@ -59,21 +66,15 @@ def many(gone: int, of: int) -> bool:
     return gone > FREEZE_COUNT and gone > FREEZE_SHARE * of
 
 
-def compare(account_id: Any, pages: Iterable[tuple[ServerFacts, ...]]) -> Difference:
-    """A whole listing: read `pages` to their end, which may raise any fault, and keep only what differs."""
-    digests: dict[str, str] = {}
-    stamped: dict[str, datetime] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_ROWS, [account_id])
-        for external_id, digest, missing in cursor.fetchall():
-            digests[external_id] = digest
-            if missing is not None:
-                stamped[external_id] = missing
-    found = Difference(present=len(digests) - len(stamped))
-    for page in pages:
-        _take(found, page, digests, stamped)
-    for external_id in digests:
-        if (since := stamped.get(external_id)) is None:
+def compare(account_id: Any, listing: Callable[[KnownRows], Iterable[Page]]) -> Difference:
+    """A whole listing (`Driver.servers`): read it to its end, which may raise any fault, and keep what differs."""
+    had = _Had(account_id)
+    known = KnownRows({fingerprint: external_id for external_id, fingerprint in had.prints.items() if fingerprint})
+    found = Difference(present=len(had.digests) - len(had.stamped), prints=known.noted)
+    for page in listing(known):
+        _take(found, page, had)
+    for external_id in had.digests:
+        if (since := had.stamped.get(external_id)) is None:
             found.vanished.append(external_id)
         else:
             found.absent.append((external_id, since))
@@ -82,38 +83,53 @@ def compare(account_id: Any, pages: Iterable[tuple[ServerFacts, ...]]) -> Differ
 
 def compare_some(account_id: Any, told: Collection[ServerFacts], deleted: Collection[str]) -> Difference:
     """What changed, or some servers by id: those that are not named stay as they are."""
-    ids = [*(facts.external_id for facts in told), *deleted]
-    digests: dict[str, str] = {}
-    stamped: dict[str, datetime] = {}
+    had = _Had(account_id, [*(facts.external_id for facts in told), *deleted])
     with connection.cursor() as cursor:
-        cursor.execute(f"{_ROWS} AND external_id = ANY(%s)", [account_id, ids])
-        for external_id, digest, missing in cursor.fetchall():
-            digests[external_id] = digest
-            if missing is not None:
-                stamped[external_id] = missing
         cursor.execute(
             "SELECT count(*) FROM servers_server WHERE account_id = %s AND gone_at IS NULL AND missing_since IS NULL",
             [account_id],
         )
         found = Difference(present=cursor.fetchone()[0])
-    _take(found, told, digests, stamped)
-    found.vanished = [external_id for external_id in deleted if external_id in digests and external_id not in stamped]
+    _take(found, told, had)
+    found.vanished = [
+        external_id for external_id in deleted if external_id in had.digests and external_id not in had.stamped
+    ]
     return found
 
 
-def _take(
-    found: Difference, page: Collection[ServerFacts], digests: dict[str, str], stamped: dict[str, datetime]
-) -> None:
-    """Compare a page. What was met is taken out of `digests`."""
+class _Had:
+    """An account's rows, or those with the given ids. What a listing shows is taken out of `digests`."""
+
+    def __init__(self, account_id: Any, ids: list[str] | None = None) -> None:
+        self.digests: dict[str, str] = {}
+        self.prints: dict[str, str] = {}
+        self.stamped: dict[str, datetime] = {}
+        with connection.cursor() as cursor:
+            if ids is None:
+                cursor.execute(_ROWS, [account_id])
+            else:
+                cursor.execute(f"{_ROWS} AND external_id = ANY(%s)", [account_id, ids])
+            for external_id, digest, missing, fingerprint in cursor.fetchall():
+                self.digests[external_id] = digest
+                self.prints[external_id] = fingerprint
+                if missing is not None:
+                    self.stamped[external_id] = missing
+
+
+def _take(found: Difference, page: Collection[ServerFacts | Same], had: _Had) -> None:
     found.seen += len(page)
-    for facts in page:
-        digest = facts.digest
-        had = digests.pop(facts.external_id, None)
-        if had != digest:
-            if len(facts.external_id) > LONGEST_ID:
-                raise Unexpected(f"The cloud has a server with an id longer than {LONGEST_ID} characters.")
-            found.added += had is None
-            found.returned += facts.external_id in stamped
-            found.changed.append((facts, digest))
-        elif facts.external_id in stamped:
-            found.back.append(facts.external_id)
+    for one in page:
+        external_id = one.external_id
+        digest = had.digests.pop(external_id, None)
+        if isinstance(one, ServerFacts):
+            if digest is None or digest != one.digest:
+                if len(external_id) > LONGEST_ID:
+                    raise Unexpected(f"The cloud has a server with an id longer than {LONGEST_ID} characters.")
+                found.added += digest is None
+                found.returned += external_id in had.stamped
+                found.changed.append(one)
+                continue
+            if found.prints.get(external_id, "") not in ("", had.prints[external_id]):
+                found.reprinted.append(external_id)
+        if external_id in had.stamped:
+            found.back.append(external_id)

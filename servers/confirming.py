@@ -42,5 +42,5 @@ def confirm(account_id: Any, driver: clouds.Driver, found: Difference, now: date
         if facts is None:
             found.gone.append(external_id)
         else:
-            found.changed.append((facts, facts.digest))
+            found.changed.append(facts)
             found.returned += 1

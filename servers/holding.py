@@ -20,7 +20,7 @@ def holding(account: CloudAccount, lease: Lease | None = None) -> Iterator[Cloud
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
-            # Locks go customer, account, run, everywhere: new servers will want this one for their foreign key.
+            # Locks go customer, account, run, everywhere: what ends with a server wants this one too.
             cursor.execute("SELECT 1 FROM providers_customer WHERE id = %s FOR KEY SHARE", [account.customer_id])
         held = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
         if held is None:

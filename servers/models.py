@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
@@ -38,9 +39,12 @@ class Server(models.Model):
                 self.value, "stopped"
             )
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False)
-    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="servers", db_index=False)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    # One key of the database holds both (migration 0006): a server's customer is always its account's customer.
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False, db_constraint=False)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="servers", db_index=False, db_constraint=False
+    )
     external_id = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=State.choices, default=State.UNKNOWN)
@@ -56,6 +60,8 @@ class Server(models.Model):
     key_name = models.CharField(max_length=255, blank=True)
     cloud_created_at = models.DateTimeField(null=True)
     digest = models.CharField(max_length=64)  # of all that the cloud told; a sync compares it
+    # Of the row of a listing that these facts were read from (accounts.clouds.known); "" when they came otherwise.
+    fingerprint = models.CharField(max_length=64, default="", db_default="", editable=False)
     first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
     changed_at = models.DateTimeField(db_default=Now(), editable=False)
     missing_since = models.DateTimeField(null=True)

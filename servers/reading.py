@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from accounts import clouds
-from accounts.clouds.operations import Capabilities, Operation
+from accounts.clouds.operations import Capabilities, Operation, Untold
 from accounts.models import CloudAccount, SyncRun
 from accounts.pacing import Pace
 from console.lib.faults import Fault
@@ -52,8 +52,11 @@ class Reading:
 def read(account: CloudAccount, run: SyncRun, driver: clouds.Driver, now: datetime) -> tuple[SyncRun.Mode, Difference]:
     """What the account's cloud tells against what we have. Raises any fault."""
     if account.changes_from is None or not _may_ask_for_changes(account, run, driver, now):
-        return SyncRun.Mode.FULL, comparing.compare(account.pk, driver.servers())
-    told, deleted = driver.changes(account.changes_from - OVERLAP)  # type: ignore[attr-defined]  # it can: see below
+        return SyncRun.Mode.FULL, comparing.compare(account.pk, driver.servers)
+    try:
+        told, deleted = driver.changes(account.changes_from - OVERLAP)  # type: ignore[attr-defined]  # it can: see below
+    except Untold:
+        return SyncRun.Mode.FULL, comparing.compare(account.pk, driver.servers)
     return SyncRun.Mode.CHANGES, comparing.compare_some(account.pk, told, deleted)
 
 

@@ -15,10 +15,10 @@ from django.apps import apps
 from django.db.models import F, Q
 from redis.exceptions import RedisError
 
-from accounts import breaker, clouds, linking, pacing
+from accounts import breaker, calling, clouds, pacing
 from accounts.models import CloudAccount, SyncRun
 from console.lib import notify
-from console.lib.faults import Fault, Unreachable
+from console.lib.faults import Fault
 from console.lib.jobs.bell import ring_now
 from console.lib.jobs.leases import Lost
 from console.lib.jobs.rows import Job
@@ -102,20 +102,15 @@ def _asked(account: CloudAccount, external_ids: Iterable[str]) -> tuple[list[clo
     told: list[clouds.ServerFacts] = []
     missing: list[str] = []
     try:
-        driver = linking.live(account, pacing.Pace(account.pk, PATIENCE))
-        for external_id in external_ids:
-            facts = driver.server(external_id)
-            if facts is None:
-                missing.append(external_id)
-            else:
-                told.append(facts)
+        with calling.calling(account, PATIENCE) as driver:
+            for external_id in external_ids:
+                facts = driver.server(external_id)
+                if facts is None:
+                    missing.append(external_id)
+                else:
+                    told.append(facts)
     except Fault as fault:
-        pacing.heed(account.pk, fault)
-        if isinstance(fault, Unreachable):
-            breaker.failed(account.endpoint_id)
         log.info("refresh ended early", account=str(account.pk), reason=fault.words)
-    else:
-        breaker.worked(account.endpoint_id)
     return told, missing
 
 
@@ -125,10 +120,13 @@ def _write(account: CloudAccount, found: Difference, rows: dict[str, UUID], in_d
     with holding(account):
         if in_doubt:  # a whole listing says more: soon, and not only the changes
             CloudAccount.objects.filter(pk=account.pk).update(changes_from=None)
+        # One that was deleted while the cloud was asked is gone already, and stays so.
+        rows = dict(Server.objects.listed().filter(pk__in=rows.values()).values_list("external_id", "pk"))
+        found.changed = [facts for facts in found.changed if facts.external_id in rows]
         if found.empty:
             return
         writing.write(account, found)
-        for external_id in [*(facts.external_id for facts, _ in found.changed), *found.back, *found.vanished]:
+        for external_id in [*(facts.external_id for facts in found.changed), *found.back, *found.vanished]:
             if external_id in rows:
                 notify.changed(account.customer_id, f"server-{rows[external_id]}")
 

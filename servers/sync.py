@@ -158,8 +158,8 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
         _tell(account)
         if held.status == CloudAccount.Status.BAD_CREDENTIALS and status == CloudAccount.Status.OK and not tried:
             linking.tell(account, "account.verified", version=held.credentials_version)  # the cloud takes them again
+        writing.write(account, found)
         if not found.empty:
-            writing.write(account, found)
             notify.changed(account.customer_id, "servers")
         _note(
             held, status, reason, tried, pacing.EVERY * random.uniform(0.85, 0.97),  # noqa: S311  # spreads load

@@ -1,11 +1,15 @@
-"""The write of a sync: COPY what changed into a temporary table, then one INSERT … ON CONFLICT (NUMBERS.md)."""
+"""The write of a sync: COPY what changed into a temporary table, then one INSERT … ON CONFLICT (NUMBERS.md).
+
+The first servers of an account are copied straight into their table: nothing can be there yet, and it is cheaper.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import orjson
+import msgspec
 from django.db import connection
 
 from accounts.clouds import ServerFacts
@@ -17,18 +21,22 @@ from servers.signals import servers_gone
 
 _COLUMNS: Final = (
     "external_id", "name", "state", "raw_state", "addresses", "ips", "size", "cpus", "memory_mb", "disk_gb",
-    "image", "region", "key_name", "cloud_created_at", "digest",
+    "image", "region", "key_name", "cloud_created_at", "digest", "fingerprint",
 )  # fmt: skip
 _LARGEST: Final = 2**31 - 1
+# Addresses that need no quotes in an array. psycopg's own arrays cost more than all else of a row.
+_PLAIN: Final = re.compile(r"([0-9a-fA-F:.]{1,45}(,[0-9a-fA-F:.]{1,45})*)?").fullmatch
 _NAMES: Final = ", ".join(_COLUMNS)
 _SET: Final = ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name != "external_id")
+_ENCODER: Final = msgspec.json.Encoder()
 # Only our own column names are put into the statements; values go by COPY and parameters.
 _UPSERT: Final = (
-    f"INSERT INTO servers_server (id, account_id, customer_id, {_NAMES})"  # noqa: S608
-    f" SELECT gen_random_uuid(), %s, %s, {_NAMES} FROM incoming"
+    f"INSERT INTO servers_server (account_id, customer_id, {_NAMES})"  # noqa: S608
+    f" SELECT %s, %s, {_NAMES} FROM incoming"
     f" ON CONFLICT (account_id, external_id) DO UPDATE SET {_SET}, changed_at = now(),"
     " missing_since = NULL, gone_at = NULL"
 )
+_COPY: Final = f"COPY servers_server (account_id, customer_id, {_NAMES}) FROM STDIN"
 _TABLE: Final = f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {_NAMES} FROM servers_server WITH NO DATA"  # noqa: S608
 _GONE: Final = (
     "UPDATE servers_server SET gone_at = now() WHERE account_id = %s AND external_id = ANY(%s)"
@@ -38,6 +46,10 @@ _GONE: Final = (
 _NEW: Final = (
     "SELECT external_id, name FROM incoming i WHERE NOT EXISTS (SELECT 1 FROM servers_server s"
     " WHERE s.account_id = %s AND s.external_id = i.external_id AND s.gone_at IS NULL) ORDER BY external_id"
+)
+_REPRINT: Final = (
+    "UPDATE servers_server AS server SET fingerprint = told.fingerprint FROM unnest(%s::text[], %s::text[])"
+    " AS told (external_id, fingerprint) WHERE account_id = %s AND server.external_id = told.external_id"
 )
 _STAMP: Final = "UPDATE servers_server SET missing_since = {} WHERE account_id = %s AND external_id = ANY(%s)"
 
@@ -49,14 +61,21 @@ def write(account: CloudAccount, difference: Difference) -> None:
     """
     with connection.cursor() as cursor:
         if difference.changed:
-            cursor.execute(_TABLE)
-            with cursor.copy(f"COPY incoming ({_NAMES}) FROM STDIN") as copy:
-                for facts, digest in difference.changed:
-                    copy.write_row(_row(facts, digest))
-            if difference.added:
-                _tell_of_new(account, cursor)
-            cursor.execute(_UPSERT, [account.pk, account.customer_id])
-            cursor.execute("DROP TABLE incoming")
+            if Server.objects.filter(account=account).exists():
+                cursor.execute(_TABLE)
+                _copy(cursor, f"COPY incoming ({_NAMES}) FROM STDIN", _rows(difference))
+                if difference.added:
+                    _tell(account, "server.discovered", _new(account, cursor))
+                cursor.execute(_UPSERT, [account.pk, account.customer_id])
+                cursor.execute("DROP TABLE incoming")
+            else:
+                whose = str(account.pk), str(account.customer_id)
+                _copy(cursor, _COPY, ((*whose, *row) for row in _rows(difference)))
+                named = ((facts.external_id, _text(facts.name, 255)) for facts in difference.changed)
+                _tell(account, "server.discovered", named)
+        if difference.reprinted:
+            prints = [difference.prints[external_id] for external_id in difference.reprinted]
+            cursor.execute(_REPRINT, [difference.reprinted, prints, account.pk])
         if difference.back:
             cursor.execute(_STAMP.format("NULL"), [account.pk, difference.back])
         if difference.vanished:
@@ -65,41 +84,50 @@ def write(account: CloudAccount, difference: Difference) -> None:
             cursor.execute(_GONE, [account.pk, difference.gone])
             gone = cursor.fetchall()
             servers_gone.send(sender=Server, account=account, ids=[pk for pk, _, _ in gone])
-            if named := _owner(account):
-                told = (named | {"server_external_id": server, "name": name} for _, server, name in gone)
-                events.fire_many(account.customer.provider_id, "server.lost", told)
+            _tell(account, "server.lost", ((server, name) for _, server, name in gone))
 
 
-def _tell_of_new(account: CloudAccount, cursor: Any) -> None:
-    def told() -> Iterator[dict[str, str]]:
-        cursor.execute(_NEW, [account.pk])
-        for server, name in cursor.fetchall():
-            yield named | {"server_external_id": server, "name": name}
-
-    if named := _owner(account):
-        events.fire_many(account.customer.provider_id, "server.discovered", told())
+def _new(account: CloudAccount, cursor: Any) -> Iterator[tuple[str, str]]:
+    """Id and name of those in `incoming` that no list held before."""
+    cursor.execute(_NEW, [account.pk])
+    yield from cursor.fetchall()
 
 
-def _owner(account: CloudAccount) -> dict[str, str]:
-    """How the provider names the account; nothing when it cannot."""
-    customer = account.customer.external_id
-    return {"external_id": customer, "account_id": account.external_id} if customer else {}
+def _tell(account: CloudAccount, type: str, servers: Iterable[tuple[str, str]]) -> None:
+    """Fire one event for each of these (id, name); not where the provider cannot name their customer."""
+    customer = account.customer
+    if customer.external_id:
+        whose = {"external_id": customer.external_id, "account_id": account.external_id}
+        told = (whose | {"server_external_id": server, "name": name} for server, name in servers)
+        events.fire_many(customer.provider_id, type, told)
 
 
-def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:
-    addresses = orjson.dumps(facts.addresses)
+def _copy(cursor: Any, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    with cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _rows(difference: Difference) -> Iterator[tuple[Any, ...]]:
+    for facts in difference.changed:
+        yield _row(facts, difference.prints.get(facts.external_id, ""))
+
+
+def _row(facts: ServerFacts, fingerprint: str) -> tuple[Any, ...]:
+    addresses = _ENCODER.encode(facts.addresses)
     if b"\\u0000" in addresses:
-        addresses = orjson.dumps([
+        addresses = _ENCODER.encode([
             {key: _text(value) if isinstance(value, str) else value for key, value in one.items()}
-            for one in orjson.loads(addresses)
+            for one in msgspec.json.decode(addresses)
         ])  # fmt: skip
+    ips = ",".join([address.ip for address in facts.addresses])
     return (
         facts.external_id,
         _text(facts.name, 255),
         facts.state.value,
         _text(facts.raw_state, 80),
         addresses.decode(),
-        [_text(address.ip, 45) for address in facts.addresses],
+        f"{{{ips}}}" if _PLAIN(ips) else [_text(address.ip, 45) for address in facts.addresses],
         _text(facts.size, 255),
         _number(facts.cpus),
         _number(facts.memory_mb),
@@ -107,14 +135,15 @@ def _row(facts: ServerFacts, digest: str) -> tuple[Any, ...]:
         _text(facts.image, 255),
         _text(facts.region, 255),
         _text(facts.key_name, 255),
-        facts.created_at,
-        digest,
+        facts.created_at and facts.created_at.isoformat(),
+        facts.digest,
+        fingerprint,
     )
 
 
 def _text(text: str, longest: int = 255) -> str:
     """What fits the column. PostgreSQL takes no NUL, and a cloud's odd name must not stop a whole sync."""
-    return text[:longest].replace("\0", "")
+    return text[:longest].replace("\0", "") if text else ""
 
 
 def _number(number: int | None) -> int | None:

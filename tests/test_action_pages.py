@@ -189,7 +189,7 @@ def test_sizes_and_snapshots_are_asked_of_the_cloud(people: People) -> None:
         chosen = Server.objects.get()
         browser = people.browser(people.alice)
         page = browser.get("/actions/new", {"kind": "resize", "ids": chosen.pk})
-        assert "m1.tiny: 1 CPU, 512 MB, 1 GB disk" in text(page)
+        assert "m1.tiny 1 CPU 512 MB 1 GB disk" in text(page)
         assert "There is no snapshot of this server." in text(browser.get(f"/actions/snapshots/{chosen.pk}/"))
         ask(people, "snapshot", chosen, name="before")
         settle(Action.objects.all())

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from accounts import linking
 from accounts.models import CloudAccount
 from console.demo.openstack import Site
 from console.lib import audit
 from console.lib.denials import Wrong
 from console.models import AuditEntry
 from providers import customers
+from servers import sync
 from servers.actions import ability, actions
 from servers.actions.kinds import KINDS
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
+from servers.signals import servers_gone
 from tests.acting import asked, served, settle, step
 from tests.conftest import People
 from tests.factories import ServerFactory
-from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db  # those that need real commits say so
 
@@ -74,7 +69,7 @@ def test_while_the_cloud_works_the_row_is_parked_and_nobody_holds_it(people: Peo
     assert (row.state, row.leased_until) == ("waiting", None)
     assert row.task_ref
     first = row.due_at
-    for _ in range(6):
+    for _ in range(9):
         row = step(row)
     assert row.state == "waiting"
     assert timedelta(seconds=3) < row.due_at - timezone.now() <= timedelta(seconds=5)
@@ -97,12 +92,10 @@ def test_while_the_cloud_works_the_row_is_parked_and_nobody_holds_it(people: Peo
     ],
 )
 def test_each_kind_is_done_once(people: People, far: Any, kind: str, params: Any, before: str, after: str) -> None:
-    site, _ = far
+    site, account = far
+    site.cloud.set_status(server().external_id, before)
+    sync.now(account)
     chosen = server()
-    site.cloud.set_status(chosen.external_id, before)
-    Server.objects.filter(pk=chosen.pk).update(
-        state={"ACTIVE": "running", "SHUTOFF": "stopped", "SUSPENDED": "suspended"}[before]
-    )
     batch = start(people, [chosen], kind, **params)
     settle(batch.actions)
     row = batch.actions.get()
@@ -133,12 +126,22 @@ def test_a_resize_waits_to_be_confirmed_and_other_deeds_say_so(people: People, f
     assert (batch.actions.get().state, server().state) == ("done", "running")
 
 
-def test_a_deleted_server_is_no_longer_listed(people: People, far: Any) -> None:
+def test_a_deleted_server_is_gone_at_once_and_the_wings_are_told(people: People, far: Any) -> None:
     site, _ = far
-    chosen = server()
-    settle(start(people, [chosen], "delete").actions)
+    chosen, told = server(), []
+
+    def hear(ids: list[Any], **_: Any) -> None:
+        told.extend(ids)
+
+    servers_gone.connect(hear)
+    try:
+        settle(start(people, [chosen], "delete").actions)
+    finally:
+        servers_gone.disconnect(hear)
     chosen.refresh_from_db()
-    assert chosen.missing_since is not None
+    assert chosen.gone_at is not None
+    assert told == [chosen.pk]
+    assert not Server.objects.of([people.customer.pk]).filter(pk=chosen.pk).exists()
     assert chosen.external_id not in site.cloud.instances
     assert Action.objects.get().state == "done"
 
@@ -197,6 +200,19 @@ def test_what_the_platform_cannot_do_is_refused_with_its_reason(people: People, 
     row = start(people, [server()], "stop").actions.get()
     assert row.state == "failed"
     assert row.outcome == "OpenStack Diablo has no call to start or stop a server. Reboot it, or delete it."
+
+
+@pytest.mark.parametrize(
+    ("generation", "kind", "words"),
+    [("modern", "stop", "Resume it first."), ("modern", "resize", "Resume it first."), ("modern", "resume", ""),
+     ("modern", "start", "It must be stopped to be started."), ("diablo", "reboot", "Wait until it runs.")],
+)  # fmt: skip
+def test_a_suspended_server_says_which_way_leads_on(
+    people: People, far: Any, generation: str, kind: str, words: str
+) -> None:
+    CloudAccount.objects.update(generation=generation)
+    Server.objects.update(state="suspended", raw_state="SUSPENDED")
+    assert ability.refusal(server(), KINDS[kind]) == words
 
 
 def test_before_anybody_knows_what_a_cloud_can_do_its_driver_says(people: People, far: Any) -> None:
@@ -265,136 +281,3 @@ def test_of_two_who_ask_at_once_the_second_is_refused_in_words(people: People, f
     first, second = sorted(rows, key=lambda row: row.state == "failed")
     words = f"Another action is under way on this server: stop, asked for by {first.batch.by}."
     assert second.outcome.startswith(words)
-
-
-# --- a worker that dies in the middle
-
-
-def worker(row: Action) -> subprocess.Popen[bytes]:
-    """A process of its own that takes the row up once."""
-    there = connection.settings_dict
-    url = f"postgres://{there['USER']}:{there['PASSWORD']}@{there['HOST']}:{there['PORT']}/{there['NAME']}"
-    code = f"import django; django.setup();from servers.actions import tasks; tasks.run('{row.pk}')"
-    env = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "console.settings",
-           "PUBLIC_URL": settings.PUBLIC_URL}  # fmt: skip
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env)
-
-
-def killed_in_the_call(site: Site, row: Action) -> None:
-    """kill -9 at the moment at which the cloud has taken the call on and not yet answered."""
-    began, process = threading.Event(), worker(row)
-
-    def strike(what: str, _: Any) -> None:
-        if not began.is_set() and what not in ("added", "changed"):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            began.set()
-
-    site.cloud.watchers.append(strike)
-    assert began.wait(60), "the call was never made"
-    site.cloud.watchers.remove(strike)
-    row.refresh_from_db()
-    assert row.called_at is not None
-    assert (row.state, row.task_ref) == ("running", "")
-
-
-def taken_over(row: Action) -> Action:
-    """The dead worker's lease ran out, and another one takes the row up."""
-    Action.objects.filter(pk=row.pk, state="running").update(leased_until=timezone.now() - timedelta(seconds=1))
-    return step(row)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kind", ["stop", "delete"])
-def test_a_killed_workers_call_is_found_again_and_not_repeated(people: People, far: Any, kind: str) -> None:
-    site, _ = far
-    site.cloud.settle = timedelta(hours=1) if kind == "stop" else timedelta(0)
-    row = start(people, [server()], kind).actions.get()
-    killed_in_the_call(site, row)
-    taken_over(row)
-    if kind == "stop":
-        assert (row.state, row.phase) == ("waiting", "ACTIVE")  # the cloud is at it
-        site.cloud.set_status(row.server.external_id, "SHUTOFF")
-        step(row)
-    assert row.state == "done"
-    assert row.outcome.endswith("the cloud shows that it was done.")
-    assert len(asked(site)) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_reboot_that_was_cut_off_ends_as_interrupted_and_is_not_repeated(people: People, far: Any) -> None:
-    site, _ = far
-    row = start(people, [server()], "reboot").actions.get()
-    killed_in_the_call(site, row)
-    assert taken_over(row).state == "waiting"  # it may show yet
-    Action.objects.filter(pk=row.pk).update(called_at=timezone.now() - timedelta(minutes=1))
-    step(row)
-    assert row.state == "interrupted"
-    assert "It was not asked again, since that could do it twice. The server is ACTIVE now" in row.outcome
-    assert asked(site) == ["POST action"]
-
-
-def cut_off(people: People, kind: str, ago: timedelta, **params: Any) -> Action:
-    """A row whose worker died after it had written that it would call, without the cloud having heard of it."""
-    row: Action = start(people, [server()], kind, **params).actions.get()
-    Action.objects.filter(pk=row.pk).update(called_at=timezone.now() - ago)
-    return row
-
-
-def test_a_call_that_the_cloud_never_heard_is_made_again_where_that_is_safe(people: People, far: Any) -> None:
-    site, _ = far
-    row = cut_off(people, "stop", timedelta(minutes=1))
-    settle(Action.objects.filter(pk=row.pk))
-    row.refresh_from_db()
-    assert (row.state, asked(site)) == ("done", ["POST action"])
-
-
-def test_a_snapshot_that_the_cloud_shows_was_taken_and_one_that_it_does_not_is_not_taken_again(
-    people: People, far: Any
-) -> None:
-    site, _ = far
-    row = cut_off(people, "snapshot", timedelta(minutes=1), name="before")
-    step(row)
-    assert row.state == "interrupted"
-    assert "the cloud shows no snapshot called before" in row.outcome
-    assert asked(site) == []
-    settle(start(people, [server()], "snapshot", name="before").actions)
-    row = cut_off(people, "snapshot", timedelta(minutes=1), name="before")
-    step(row)
-    assert row.state == "done"
-    assert asked(site) == ["POST action"]
-
-
-def test_a_worker_that_was_killed_after_the_answer_is_followed_by_the_ref(people: People, far: Any) -> None:
-    site, _ = far
-    site.cloud.settle = timedelta(hours=1)
-    row = step(start(people, [server()], "reboot").actions.get())
-    Action.objects.filter(pk=row.pk).update(state="running", leased_until=timezone.now() - timedelta(seconds=1))
-    site.cloud.set_status(row.server.external_id, "ACTIVE")
-    step(row)
-    assert (row.state, row.outcome) == ("done", "Rebooted.")
-    assert asked(site) == ["POST action"]
-
-
-def test_a_cloud_that_goes_away_while_it_works_is_waited_for(people: People, far: Any) -> None:
-    site, _ = far
-    site.cloud.settle = timedelta(hours=1)
-    row = step(start(people, [server()], "stop").actions.get())
-    site.faults.inject("unavailable", path="/", times=None)
-    for _ in range(8):
-        step(row)
-    assert row.state in ("waiting", "queued")
-    site.faults.clear()
-    site.cloud.set_status(row.server.external_id, "SHUTOFF")
-    assert step(row).state == "done"
-    assert asked(site).count("POST action") == 1
-
-
-def test_refused_credentials_end_it_with_the_reason(people: People, far: Any) -> None:
-    site, account = far
-    with transaction.atomic():
-        linking.wipe(account, "Wiped.")
-    CloudAccount.objects.filter(pk=account.pk).update(credentials_version=1)
-    row = step(start(people, [server()], "stop").actions.get())
-    assert (row.state, row.called_at) == ("failed", None)
-    assert asked(site) == []

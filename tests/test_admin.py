@@ -13,10 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import CloudAccount, CredentialPush, SyncRun
-from console.lib import audit
+from console.lib import audit, seal
 from console.models import AuditEntry, User
-from providers import customers, keys, webhooks
-from providers.models import CloudEndpoint, Customer, Mail, Membership, Provider, ProviderKey, SignInLink
+from providers import customers, keys, tokens, webhooks
+from providers.models import ApiToken, CloudEndpoint, Customer, Mail, Membership, Provider, ProviderKey, SignInLink
+from servers.actions import passwords
+from servers.actions.models import Action, ActionBatch
 from servers.agents.models import Agent, JoinToken
 from servers.installs.models import HostKey, Install, InstallBatch
 from servers.models import Server
@@ -60,6 +62,14 @@ def everything(people, staff):
     batch.save()
     Install.objects.create(batch=batch, server=server)
     HostKey.objects.create(server=server, key_type="ssh-ed25519", key="AAAA", fingerprint="SHA256:x", source="person")
+    _, bearer = tokens.issue(people.customer, by=people.alice, name="nightly", scopes=["servers:read"],
+                             expires_at=timezone.now() + timedelta(days=1))  # fmt: skip
+    acted = ActionBatch.objects.create(customer=customer, by=people.alice, kind="create", params={"name": "web-1"})
+    made = Action(batch=acted, customer=customer, account=account, name="web-1", kind="create", state="done")
+    made.order_sealed = seal.close({"user_data": SECRETS[1]}, made.place("order_sealed"))
+    made.save()
+    Action.objects.filter(pk=made.pk).update(**passwords.sealed(made, SECRETS[0]))
+    made.refresh_from_db()
     people.alice.set_password(SECRETS[0])
     people.alice.save()
     return [
@@ -76,6 +86,10 @@ def everything(people, staff):
         batch.sealed,
         agent.digest,
         "b" * 64,
+        bearer,
+        ApiToken.objects.get().digest,
+        made.order_sealed,
+        made.password_sealed,
         people.alice.password,
         people.alice.password.split("$")[-1],
     ]
@@ -88,6 +102,7 @@ def pages():
 
 def test_staff_see_the_kinds_of_rows_they_help_with():
     wanted = {Provider, ProviderKey, CloudEndpoint, Customer, Mail, CloudAccount, SyncRun, Install, Agent, User}
+    wanted |= {Action, ActionBatch, ApiToken}
     assert wanted | {AuditEntry} <= set(pages())
     assert not {SignInLink, Membership} & set(pages())
 
@@ -109,7 +124,19 @@ def test_every_page_opens_for_staff_alone_and_shows_no_secret(model, everything,
 
 
 def test_rows_that_deeds_write_can_be_neither_added_changed_nor_deleted(everything, browser):
-    for model in (Customer, CloudAccount, SyncRun, Mail, ProviderKey, Server, Install, Agent, AuditEntry):
+    for model in (
+        Customer,
+        CloudAccount,
+        SyncRun,
+        Mail,
+        ProviderKey,
+        Server,
+        Install,
+        Agent,
+        AuditEntry,
+        Action,
+        ApiToken,
+    ):
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         row = model._default_manager.first()
         assert browser.get(reverse(f"{name}_add")).status_code == 403

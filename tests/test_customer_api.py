@@ -146,7 +146,10 @@ class TestInstalls:
 CALLS = [("GET", "servers", "servers:read"), ("GET", "servers/{id}", "servers:read"),
          ("POST", "servers/{id}/actions", "actions:write"), ("GET", "actions/{id}", "actions:read"),
          ("GET", "accounts", "accounts:read"), ("POST", "installs", "installs:write"),
-         ("GET", "installs/{id}", "installs:read")]  # fmt: skip
+         ("GET", "installs/{id}", "installs:read"), ("POST", "servers", "actions:write"),
+         ("GET", "servers/{id}/actions", "servers:read"), ("GET", "servers/{id}/snapshots", "servers:read"),
+         ("POST", "actions/{id}/password", "actions:write"),
+         ("GET", "accounts/{id}/offers", "accounts:read")]  # fmt: skip
 
 
 class TestTokens:
@@ -167,8 +170,12 @@ class TestTokens:
     def test_charlies_token_finds_nothing_of_alices(self, people: People, method: str, path: str, scope: str) -> None:
         chosen = ServerFactory(account=people.account, name="alices")
         batch = actions.start([chosen], kind="stop", by=people.alice, customer=people.customer)
-        own = batch.actions.get().pk if path.startswith("actions") else chosen.pk
-        body = {"kind": "stop"} if "actions" in path else {"servers": [str(chosen.pk)], "user": "root", "password": "x"}
+        own = {"actions": batch.actions.get().pk, "accounts": people.account.pk}.get(path.partition("/")[0], chosen.pk)
+        body: dict[str, Any] = {"servers": [str(chosen.pk)], "user": "root", "password": "x"}
+        if path == "servers":
+            body = {"account_id": str(people.account.pk), "name": "x", "image": "1", "size": "2"}
+        elif "actions" in path:
+            body = {"kind": "stop"}
         answer = Api(people.elsewhere, people.charlie)(method, path.replace("{id}", str(own)), body)
         if "{id}" in path or method == "POST":
             shaped(answer, 404)
@@ -194,7 +201,7 @@ class TestTokens:
         ApiToken.objects.update(expires_at=timezone.now() - timedelta(days=1))
         assert "expired on" in shaped(api("GET", "servers"), 401, "token_expired")["message"]
         for _ in range(2):
-            tokens.revoke(api.token, people.alice)
+            tokens.revoke(api.token, audit.Actor.of(people.alice))
         shaped(api("GET", "servers"), 401, "token_revoked")
         assert AuditEntry.objects.filter(verb="token.revoked").count() == 1
 

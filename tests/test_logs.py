@@ -11,6 +11,9 @@ import pytest
 import structlog
 
 from console.lib import seal
+from servers.agents import enrol, reports
+from servers.agents.program import protocol
+from tests.factories import ServerFactory
 
 CANARY = "canary-9f2b7c1d44e0a6"
 
@@ -104,3 +107,28 @@ def test_a_sign_in_and_an_api_call_leave_no_secret(client, lines, people):
     )
     assert lines.events
     assert CANARY not in lines.text
+
+
+def test_a_heartbeat_that_went_well_is_not_logged_and_one_that_was_refused_is(client, lines, people):
+    def beat(secret):
+        client.post(
+            protocol.HEARTBEAT_PATH,
+            {"version": "0.1.1", "metrics": {}},
+            content_type="application/json",
+            headers={"authorization": f"Bearer {secret}"},
+        )
+
+    server = ServerFactory(account=people.account)
+    known = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({})).secret
+    before = len(lines.events)
+    beat(known)
+    assert lines.events[before:] == []
+    logging.getLogger("django_structlog.middlewares.request").setLevel(logging.DEBUG)
+    try:
+        beat(known)
+        assert {event["event"] for event in lines.events[before:]} == {"request_started", "request_finished"}
+    finally:
+        logging.getLogger("django_structlog.middlewares.request").setLevel(logging.NOTSET)
+    before = len(lines.events)
+    beat("nobody-knows-this")
+    assert [event["code"] for event in lines.events[before:] if event["event"] == "request_finished"] == [401]

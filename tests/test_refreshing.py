@@ -137,6 +137,24 @@ def test_an_account_that_was_removed_in_between_is_not_written(
     assert server.state == "running"
 
 
+def test_one_that_we_deleted_while_its_cloud_was_asked_stays_gone(
+    site: Site, account: CloudAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server.objects.earliest("name")
+    site.cloud.set_status(server.external_id, "PAUSED")
+    asked = refreshing._asked
+
+    def slow(account: CloudAccount, ids: Any) -> Any:
+        answer = asked(account, ids)
+        Server.objects.filter(pk=server.pk).update(gone_at=timezone.now())
+        return answer
+
+    monkeypatch.setattr(refreshing, "_asked", slow)
+    refreshing.refresh(account.pk, [server.pk])
+    server.refresh_from_db()
+    assert (server.state, server.gone_at is None) == ("running", False)
+
+
 @pytest.mark.parametrize("state", ["suspended", "removed", "off"])
 def test_what_may_not_be_read_is_not_refreshed(site: Site, account: CloudAccount, state: str) -> None:
     server = Server.objects.earliest("name")

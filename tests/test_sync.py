@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts import pacing
@@ -23,7 +23,7 @@ from console.lib.jobs.rows import JobState
 from console.lib.outbound import Session
 from servers import sync
 from servers.models import Server
-from tests.factories import ServerFactory
+from tests.factories import AccountFactory, ServerFactory
 from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db  # those that need real commits say so
@@ -307,3 +307,9 @@ def test_the_command_says_why_it_failed(site: Site, account: CloudAccount) -> No
 def test_the_command_knows_no_strangers(account: CloudAccount) -> None:
     with pytest.raises(CommandError, match="No account has the id"):
         call_command("sync", "nobody")
+
+
+def test_the_database_keeps_a_server_with_the_customer_of_its_account(account: CloudAccount) -> None:
+    with pytest.raises(IntegrityError, match="server_of_its_account"), transaction.atomic():
+        ServerFactory(account=account, customer=AccountFactory().customer)
+        connection.check_constraints()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.utils import timezone
+from msgspec import structs
 
 from accounts import breaker, linking, pacing
 from accounts.clouds.operations import Rate
@@ -299,7 +299,7 @@ def test_one_that_answers_by_its_id_is_not_gone(site: Site, account: CloudAccoun
     kind, other = driver_class(account), Server.objects.exclude(external_id=lost).earliest("name")
     plain = kind.server  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        kind, "server", lambda self, external_id: replace(plain(self, other.external_id), external_id=external_id)
+        kind, "server", lambda self, wanted: structs.replace(plain(self, other.external_id), external_id=wanted)
     )
     run = sync.now(account)
     assert (run.gone, run.changed) == (0, 1)
@@ -337,7 +337,7 @@ def test_those_that_staff_vouched_for_when_they_vanished_do_not_freeze_again(sit
     assert sync.now(account, accept_missing=True).missing == 10
     later = timezone.now() + comparing.TWICE + timedelta(seconds=1)
     account.refresh_from_db()
-    found = comparing.compare(account.pk, [])
+    found = comparing.compare(account.pk, lambda known: [])
     found.absent = [one for one in found.absent if Server.objects.filter(external_id=one[0]).exists()]
     assert confirming.overdue(found, later, account.vouched_at) == 0
     assert confirming.overdue(found, later, None) == 10

@@ -13,7 +13,9 @@ from console.lib.jobs.rows import JobState
 from providers.models import CloudEndpoint
 from servers import sync
 from servers.models import Server
+from tests.clouds.vcloud_account import ended, opened
 from tests.factories import AccountFactory
+from tests.test_sync_scale import scheduled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +57,18 @@ def test_a_second_sync_writes_only_what_changed(site: Site, account: CloudAccoun
     assert (run.seen, run.added, run.changed, run.missing) == (24, 0, 1, 1)
     assert Server.objects.get(external_id=f"vm-{changed}").state == "suspended"
     assert Server.objects.get(external_id=f"vm-{gone}").missing_since is not None
+
+
+def test_a_server_that_went_with_its_vapp_is_missed_by_the_schedule_too(
+    site: Site, account: CloudAccount
+) -> None:
+    alone = site.cloud.add("alone in its vApp", status="POWERED_OFF")
+    sync.now(account)
+    driver = opened(site.url, site.cloud.credentials)
+    ended(driver, driver.delete(f"vm-{alone.id}"))
+    run = scheduled(account)
+    assert (run.mode, run.missing) == ("full", 1)
+    assert Server.objects.get(external_id=f"vm-{alone.id}").missing_since is not None
 
 
 def test_a_fault_in_mid_listing_changes_no_server_and_says_why(site: Site, account: CloudAccount) -> None:

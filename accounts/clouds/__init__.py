@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Final
 
-from accounts.clouds.base import Address, Checked, Driver, ServerFacts, State
+from accounts.clouds.base import Address, Checked, Driver, Page, Same, ServerFacts, State
 from accounts.clouds.operations import Capabilities
 from console.lib.faults import Unexpected
 from console.lib.outbound import Transport
@@ -62,6 +62,8 @@ __all__ = [
     "Address",
     "Checked",
     "Driver",
+    "Page",
+    "Same",
     "ServerFacts",
     "State",
     "capabilities",

@@ -32,7 +32,8 @@ class ActingDriver(Driver, Protocol):
         """The cloud's own limits, where it tells them; empty otherwise."""
 
     def changes(self, since: datetime) -> tuple[tuple[ServerFacts, ...], frozenset[str]]:
-        """Servers that changed since `since` (aware; ask with some overlap), and ids of those that were deleted."""
+        """Servers that changed since `since` (aware; ask with some overlap), and ids of those that were deleted.
+        Untold when the cloud cannot tell them this time."""
 
     def sizes(self) -> tuple[Size, ...]: ...
 

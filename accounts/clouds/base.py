@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-import orjson
+import msgspec
+
+if TYPE_CHECKING:
+    from accounts.clouds.known import KnownRows
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class State(StrEnum):
@@ -23,8 +28,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+# Structs and not dataclasses where a listing makes ten thousands: three times cheaper to make, five to digest.
+class Address(msgspec.Struct, frozen=True, gc=False):
     """One IP address of a server. `kind` is "fixed", "floating" or "" when the cloud does not say."""
 
     ip: str
@@ -34,8 +39,7 @@ class Address:
     mac: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
+class ServerFacts(msgspec.Struct, frozen=True, gc=False):
     """One server as its cloud shows it. Unknown texts are "", unknown numbers None; memory in MiB, disk in GiB."""
 
     external_id: str
@@ -55,7 +59,16 @@ class ServerFacts:
     @property
     def digest(self) -> str:
         """32 hex digits that change when any fact changes; the same in every process."""
-        return blake2b(orjson.dumps(self), digest_size=16).hexdigest()
+        return blake2b(_ENCODER.encode(self), digest_size=16).hexdigest()
+
+
+class Same(msgspec.Struct, frozen=True, gc=False):
+    """A server that its cloud shows exactly as the last time: its facts stand, and were not read again."""
+
+    external_id: str
+
+
+Page = tuple[ServerFacts | Same, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +92,12 @@ class Driver(Protocol):
     def check(self) -> Checked:
         """Really sign in, find the compute endpoint and read from it."""
 
-    def servers(self) -> Iterator[tuple[ServerFacts, ...]]:
-        """Every server of the account, each once, page by page. A listing that ends without a fault is complete."""
+    def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
+        """Every server of the account, each once, page by page. A listing that ends without a fault is complete.
+
+        With `known`, rows that are known come as Same, and the fingerprints of others are noted there. A driver without
+        fingerprints reads every row. Without `known`, all are ServerFacts.
+        """
 
     def server(self, external_id: str) -> ServerFacts | None:
         """One server; None when the cloud says that it does not exist."""

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from accounts.clouds import cloudstack_capabilities as capabilities
 from accounts.clouds import cloudstack_rows as rows
-from accounts.clouds.base import Checked, ServerFacts
+from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.cloudstack_acting import Acting
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import Row, Wire, listed
+from accounts.clouds.known import KnownRows
 from accounts.clouds.operations import (
     Capabilities,
     Console,
@@ -114,7 +115,7 @@ class CloudStack(Acting):
 
     # --- servers
 
-    def servers(self) -> Iterator[tuple[ServerFacts, ...]]:
+    def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         seen: set[str] = set()
         scopes = [self._scope()]
         if self._has_projects():

@@ -43,12 +43,14 @@ def body(response: requests.Response, secrets: Iterable[str] = ()) -> dict[str, 
         inner = {}
     if not isinstance(inner, dict):
         if status != 200:
-            raise fault(status, "", secrets)
+            raise _after(response) or fault(status, "", secrets)
         raise Unexpected(f"{OF} answered JSON of a shape that its protocol does not have.")
     code = inner.get("errorcode")
     if status == 200 and (code is None or code == 0):
         return inner
-    raise fault(code if isinstance(code, int) and code else status, str(inner.get("errortext") or ""), secrets)
+    told = fault(code if isinstance(code, int) and code else status, str(inner.get("errortext") or ""), secrets)
+    waits = _after(response) if isinstance(told, SlowDown) and told.retry_after is None else None
+    raise waits or told
 
 
 def fault(code: int, text: str, secrets: Iterable[str] = ()) -> Fault:

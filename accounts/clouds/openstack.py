@@ -12,10 +12,15 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+import msgspec
+
+from accounts.clouds import openstack_replies as replies
 from accounts.clouds import openstack_rows as rows
 from accounts.clouds import openstack_signin as signin
-from accounts.clouds.base import Checked, ServerFacts
+from accounts.clouds.base import Checked, Page, ServerFacts
+from accounts.clouds.known import KnownRows
 from accounts.clouds.openstack_calls import NOVA, Calls
+from accounts.clouds.openstack_reading import Fresh, Reader, Told
 from accounts.clouds.operations import Operation, require
 from console.lib.faults import Refused, Unexpected
 
@@ -24,6 +29,18 @@ MOST_PAGES: Final = 500
 RESTARTS: Final = 2
 
 _NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class _Page(msgspec.Struct):
+    servers: list[msgspec.Raw]
+
+
+class _One(msgspec.Struct):
+    server: msgspec.Raw
+
+
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_ONE: Final = msgspec.json.Decoder(_One)
 
 
 class Listing(Calls):
@@ -37,29 +54,29 @@ class Listing(Calls):
         way = f"Keystone v{self._way}" if self._way in ("2.0", "3") else "X-Auth"
         return Checked(f"{way}, Nova {' and '.join(spoken)}", self._generation())
 
-    def servers(self) -> Iterator[tuple[ServerFacts, ...]]:
+    def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         seen: set[str] = set()
         for compute in self._signed_in():
-            yield from self._facts(compute, self._pages(compute, seen))
+            reader = self._reader(compute, known)
+            for page in self._pages(compute, reader, seen):
+                if facts := reader.facts(page):
+                    yield facts
 
     def changes(self, since: datetime) -> tuple[tuple[ServerFacts, ...], frozenset[str]]:
         require(self.capabilities(), Operation.CHANGES)
         changed: list[ServerFacts] = []
         gone: set[str] = set()
         seen: set[str] = set()
-
-        def alive(pages: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
-            for page in pages:
-                gone.update(str(row["id"]) for row in page if row.get("status") == "DELETED")
-                if left := [row for row in page if row.get("status") != "DELETED"]:
-                    yield left
-
         for compute in self._signed_in():
             at = since.astimezone(UTC)
             # Nova v1.0 reads seconds; v1.1 and later ISO, and refuse the other.
             asked = str(int(at.timestamp())) if compute.version == "v1.0" else at.strftime("%Y-%m-%dT%H:%M:%SZ")
-            for page in self._facts(compute, alive(self._pages(compute, seen, {"changes-since": asked}))):
-                changed.extend(page)
+            reader = self._reader(compute)
+            for page in self._pages(compute, reader, seen, {"changes-since": asked}):
+                deleted = {told.external_id for told in page if isinstance(told, Fresh) and told.row.deleted}
+                gone |= deleted
+                alive = [told for told in page if told.external_id not in deleted]
+                changed.extend(facts for facts in reader.facts(alive) if isinstance(facts, ServerFacts))
         return tuple(changed), frozenset(gone)
 
     def server(self, external_id: str) -> ServerFacts | None:
@@ -67,57 +84,53 @@ class Listing(Calls):
             response = self._get(f"{compute.url}/servers/{quote(external_id, safe='')}")
             if response.status_code == 404:
                 continue
-            row = self._read(response).get("server")
-            if not isinstance(row, dict):
-                raise Unexpected("The compute API answered a server without saying which.")
-            flavors = self._flavors(compute) if rows.names_a_flavor_by_id(row) else {}
-            found = rows.facts(row, compute.region, flavors, self._images(compute))
-            if found is not None:
-                return found
+            raw = replies.decoded(response, _ONE, NOVA, self._secrets).server
+            reader = self._reader(compute)
+            for facts in reader.facts(reader.split([raw])):
+                if isinstance(facts, ServerFacts):
+                    return facts
         return None
 
     # --- listings
 
-    def _facts(
-        self, compute: signin.Compute, pages: Iterator[list[dict[str, Any]]]
-    ) -> Iterator[tuple[ServerFacts, ...]]:
-        flavors: dict[str, rows.Flavor] | None = None
-        images: dict[str, str] | None = None
-        for page in pages:
-            if flavors is None and any(map(rows.names_a_flavor_by_id, page)):
-                flavors = self._flavors(compute)
-            if images is None:
-                images = self._images(compute)
-            read = (rows.facts(row, compute.region, flavors or {}, images or {}) for row in page)
-            yield tuple(found for found in read if found is not None)
+    def _reader(self, compute: signin.Compute, known: KnownRows | None = None) -> Reader:
+        return Reader(compute.region, lambda: self._flavors(compute), lambda: self._images(compute), known)
 
     def _pages(
-        self, compute: signin.Compute, seen: set[str], query: Mapping[str, str] = _NO_QUERY
-    ) -> Iterator[list[dict[str, Any]]]:
+        self, compute: signin.Compute, reader: Reader, seen: set[str], query: Mapping[str, str] = _NO_QUERY
+    ) -> Iterator[list[Told]]:
         """Rows of every page that are new to `seen`, until the cloud answers an empty page.
 
         `servers_links` is never followed: Essex leaves it out when no limit was sent, and points it at the wrong
         listing. A page shorter than the limit is not the end either: the cloud may cap pages below our limit.
         """
         if compute.version == "v1.0":
-            yield from self._pages_by_offset(compute, seen, query)
+            yield from self._pages_by_offset(compute, reader, seen, query)
             return
         if compute.version == "v2.1":
             # Oldest first, so that a server made meanwhile lands on a page that is still to come.
             query = {**query, "sort_key": "created_at", "sort_dir": "asc"}
         restarts = 0
         marker = ""
+        longest, doubtful = 0, False
         for _ in range(MOST_PAGES):
-            page = self._listed(compute, {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})})
-            if page is None:
+            asked = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
+            listed = self._listed(compute, asked)
+            if listed is None:
                 # The marker's server was deleted meanwhile (Essex: 400). Rows before it are already in `seen`.
                 restarts = _again(restarts)
                 marker = ""
                 continue
-            if not page:
+            if not listed and doubtful:
+                doubtful = False  # after a full page the end is asked for twice: one empty page may be a slip
+                continue
+            if not listed:
                 return
+            doubtful = len(listed) in (PAGE, longest)
+            longest = max(longest, len(listed))
+            page = reader.split(listed)
             fresh = _fresh(page, seen)
-            last = str(page[-1]["id"])
+            last = page[-1].external_id
             if last == marker:
                 raise Unexpected("The compute API repeats the same page, so its listing cannot be read to the end.")
             marker = last
@@ -126,37 +139,35 @@ class Listing(Calls):
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
     def _pages_by_offset(
-        self, compute: signin.Compute, seen: set[str], query: Mapping[str, str]
-    ) -> Iterator[list[dict[str, Any]]]:
+        self, compute: signin.Compute, reader: Reader, seen: set[str], query: Mapping[str, str]
+    ) -> Iterator[list[Told]]:
         """Nova v1.0 pages by offset and answers a marker with the first page again (diablo.txt, limit=1&marker=2).
         Each page begins with the last row of the one before it; when that one moved up, the listing starts again."""
         restarts, read, last = 0, 0, ""
         for _ in range(MOST_PAGES):
             offset = {"offset": str(read - 1)} if read else {}
-            page = self._listed(compute, {"limit": str(PAGE), **query, **offset}) or []
-            first = str(page[0]["id"]) if page else ""
+            page = reader.split(self._listed(compute, {"limit": str(PAGE), **query, **offset}) or [])
+            first = page[0].external_id if page else ""
             if read and first not in seen:
                 restarts = _again(restarts)
                 read, last = 0, ""
                 continue
-            if not page or (str(page[-1]["id"]) == last and len(page) == 1):
+            if not page or (page[-1].external_id == last and len(page) == 1):
                 return
-            if str(page[-1]["id"]) == last:
+            if page[-1].external_id == last:
                 raise Unexpected("The compute API repeats the same page, so its listing cannot be read to the end.")
             read += len(page) - (1 if read else 0)
-            last = str(page[-1]["id"])
+            last = page[-1].external_id
             if fresh := _fresh(page, seen):
                 yield fresh
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
-    def _listed(self, compute: signin.Compute, query: Mapping[str, str]) -> list[dict[str, Any]] | None:
+    def _listed(self, compute: signin.Compute, query: Mapping[str, str]) -> list[msgspec.Raw] | None:
+        """The rows of one page, not decoded yet; None when the marker is not known there."""
         response = self._get(f"{compute.url}/servers/detail?{urlencode(query)}")
         if response.status_code == 400 and "marker" in query and b"marker" in response.content:
             return None
-        listed = self._read(response).get("servers")
-        if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
-            raise Unexpected("The compute API answered a listing without servers in it.")
-        return listed
+        return replies.decoded(response, _PAGE, NOVA, self._secrets).servers
 
     def _flavors(self, compute: signin.Compute) -> dict[str, rows.Flavor]:
         return {str(row["id"]): rows.flavor(row) for row in self._offered(compute, "flavors", "sizes")}
@@ -182,29 +193,31 @@ class Listing(Calls):
         *,
         until_empty: bool = True,
     ) -> list[dict[str, Any]]:
-        """All rows of a listing with limit and marker. `until_empty` costs a call and bears pages capped below ours."""
+        """All rows of a listing with limit and marker. `until_empty` costs a call and bears caps that nothing tells."""
         found: dict[str, dict[str, Any]] = {}
         marker = ""
         for _ in range(MOST_PAGES):
             asked = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
-            listed = self._read(self._get(f"{url}?{urlencode(asked)}"), of).get(key)
+            told = self._read(self._get(f"{url}?{urlencode(asked)}"), of)
+            listed = told.get(key)
             if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
                 raise Unexpected(f"{of} answered a listing without {words} in it.")
             fresh = {str(row["id"]): row for row in listed if str(row["id"]) not in found}
             found |= fresh
-            if not fresh or (not until_empty and len(listed) < PAGE):
+            # A cloud whose pages are smaller than ours (Nova's max_limit) says so by a link to the next.
+            if not fresh or (not until_empty and len(listed) < PAGE and not told.get(f"{key}_links")):
                 return list(found.values())
             marker = str(listed[-1]["id"])
         raise Unexpected(f"{of} has more than {MOST_PAGES} pages of {words}.")
 
 
-def _fresh(page: list[dict[str, Any]], seen: set[str]) -> list[dict[str, Any]]:
+def _fresh(page: list[Told], seen: set[str]) -> list[Told]:
     fresh = []
-    for row in page:
-        external_id = str(row["id"])
+    for told in page:
+        external_id = told.external_id
         if external_id not in seen:
             seen.add(external_id)
-            fresh.append(row)
+            fresh.append(told)
     return fresh
 
 

@@ -27,6 +27,9 @@ _CONSOLES: Final = (("vnc", "novnc", "os-getVNCConsole"), ("spice", "spice-html5
 class OpenStack(Snapshots):
     """One project at one OpenStack cloud. The promise of each method is in `accounts.clouds.acting.ActingDriver`."""
 
+    # An order's metadata stands before Nova answers it; elsewhere it is set once the server stands.
+    metadata_at_once: Final = True
+
     def create(self, order: Order) -> Task:
         """`order.zone` is a region of the account, or else an availability zone."""
         require(self.capabilities(), Operation.CREATE)

@@ -122,6 +122,8 @@ class Calls:
         except keystone_exceptions.HttpError as error:
             if error.response is None:
                 raise Unexpected(f"Keystone failed ({error.http_status}).") from error
+            if replies.names_nobody(error.response):
+                raise BadCredentials("The token ran out, and Keystone knows the credentials no more.") from error
             raise replies.fault(error.response, KEYSTONE, self._secrets) from error
         except keystone_exceptions.ClientException as error:
             raise Unexpected("Keystone answered the sign-in with something that its protocol does not have.") from error

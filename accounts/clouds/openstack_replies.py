@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 import orjson
 import requests
 
 from console.lib.faults import BadCredentials, Fault, Refused, SlowDown, Unexpected, Unreachable
 
+T = TypeVar("T")
 _LONGEST: Final = 300
 _MARKUP: Final = re.compile(r"<(head|style|script)\b.*?</\1>|<[^>]+>", re.IGNORECASE | re.DOTALL)
 
@@ -33,6 +35,18 @@ def body(response: requests.Response, of: str, secrets: Iterable[str] = ()) -> d
     if not isinstance(found, dict):
         raise Unexpected(f"{of} answered JSON of a shape that its protocol does not have.")
     return found
+
+
+def decoded(response: requests.Response, decoder: msgspec.json.Decoder[T], of: str, secrets: Iterable[str] = ()) -> T:
+    """A good reply as what `decoder` makes of it; otherwise the fault that fits. `of` names the service for people."""
+    if not 200 <= response.status_code < 300:
+        raise fault(response, of, secrets)
+    try:
+        return decoder.decode(response.content)
+    except msgspec.ValidationError as error:
+        raise Unexpected(f"{of} answered JSON of a shape that its protocol does not have.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unexpected(f"{of} answered something that is not complete JSON.") from error
 
 
 def fault(response: requests.Response, of: str, secrets: Iterable[str] = ()) -> Fault:
@@ -56,6 +70,11 @@ def fault(response: requests.Response, of: str, secrets: Iterable[str] = ()) -> 
     if status >= 400:
         return Refused(f"{of} refused ({status}){said}")
     return Unexpected(f"{of} answered {status} where its protocol has a page{said}")
+
+
+def names_nobody(response: requests.Response) -> bool:
+    """Whether Keystone knows no such application credential: it answers 404 then, not 401 (seen in Keystone 30)."""
+    return response.status_code == 404 and words(response.content).startswith("Could not find")
 
 
 def words(content: bytes) -> str:

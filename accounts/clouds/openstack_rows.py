@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from accounts.clouds.base import Address, ServerFacts, State
 from console.lib.faults import Unexpected
 
@@ -53,55 +55,102 @@ class Flavor(NamedTuple):
 
 
 def flavor(row: Mapping[str, Any]) -> Flavor:
-    """A row of flavors/detail, or the flavor embedded in a server since microversion 2.47 (which has no id)."""
-    name = row.get("original_name") or row.get("name") or row.get("id") or ""
+    """A row of flavors/detail."""
+    name = row.get("name") or row.get("id") or ""
     return Flavor(str(name), _number(row.get("vcpus")), _number(row.get("ram")), _number(row.get("disk")))
 
 
-def names_a_flavor_by_id(row: Mapping[str, Any]) -> bool:
-    """Whether the size of this server must be looked up in flavors/detail."""
-    held = row.get("flavor")
-    return ("vcpus" not in held) if isinstance(held, dict) and held else "flavorId" in row
+class Ref(msgspec.Struct, gc=False):
+    """What a server has, by id; or the flavor itself, embedded since microversion 2.47 (which has no id then)."""
+
+    id: str | int = ""
+    name: str | None = None
+    original_name: str | None = None
+    vcpus: int | None | msgspec.UnsetType = msgspec.UNSET
+    ram: int | None = None
+    disk: int | None = None
+
+
+class Nic(msgspec.Struct, gc=False, rename={"kind": "OS-EXT-IPS:type", "mac": "OS-EXT-IPS-MAC:mac_addr"}):
+    """One address as v1.1 and later write it; in v1.0 it is a bare string."""
+
+    addr: str
+    version: int | None = None
+    kind: str | None = None
+    mac: str | None = None
+
+
+class Row(msgspec.Struct, gc=False):
+    """What is read of a row of servers/detail. Ids are integers in Diablo."""
+
+    id: str | int
+    status: str
+    name: str | None = None
+    flavor: Ref | str | None = None
+    flavorId: str | int = ""  # noqa: N815  # v1.0, as is imageId
+    image: Ref | str | int | None = None  # "" when the server boots from a volume
+    imageId: str | int | None = None  # noqa: N815
+    addresses: dict[str, list[Nic | str]] | None = None
+    accessIPv4: str | None = None  # noqa: N815
+    accessIPv6: str | None = None  # noqa: N815
+    key_name: str | None = None
+    created: Any = None
+
+    @property
+    def deleted(self) -> bool:
+        return self.status == "DELETED"
+
+    @property
+    def names_a_flavor_by_id(self) -> bool:
+        """Whether its size must be looked up in flavors/detail."""
+        return self.flavor.vcpus is msgspec.UNSET if isinstance(self.flavor, Ref) else self.flavorId != ""
+
+
+_DECODER: Final = msgspec.json.Decoder(Row)
+
+
+def read(raw: bytes | msgspec.Raw) -> Row:
+    """One row. Unexpected when it is no server at all."""
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unexpected("The cloud listed a server of a shape that its protocol does not have.") from error
 
 
 def facts(
-    row: Mapping[str, Any], region: str, flavors: Mapping[str, Flavor], images: Mapping[str, str] = _NO_NAMES
+    row: Row, region: str, flavors: Mapping[str, Flavor], images: Mapping[str, str] = _NO_NAMES
 ) -> ServerFacts | None:
-    """One row of servers/detail; None for one that is deleted. Unexpected when it is no server at all.
+    """What a row says; None for one that is deleted.
 
     An image that is not in `images` (id to name), such as a deleted one, is shown by its id.
     """
-    try:
-        raw_state = row["status"]
-        if raw_state == "DELETED":
-            return None
-        held = row.get("flavor")
-        if not isinstance(held, dict):
-            held = {"id": row.get("flavorId", "")}
-        if "vcpus" in held:
-            size = flavor(held)
-        else:
-            flavor_id = str(held.get("id", ""))
-            size = flavors.get(flavor_id) or Flavor(flavor_id, None, None, None)
-        image = row.get("image") or row.get("imageId") or ""  # "" when the server boots from a volume
-        image_id = str(image["id"] if isinstance(image, dict) else image)
-        return ServerFacts(
-            external_id=str(row["id"]),
-            name=row.get("name") or "",
-            state=_STATES.get(raw_state) or _state(raw_state),
-            raw_state=raw_state,
-            addresses=_addresses(row),
-            size=size.name,
-            image=images.get(image_id) or image_id,
-            region=region,
-            cpus=size.cpus,
-            memory_mb=size.memory_mb,
-            disk_gb=size.disk_gb,
-            key_name=row.get("key_name") or "",
-            created_at=moment(row.get("created")),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise Unexpected("The cloud listed a server of a shape that its protocol does not have.") from error
+    if row.deleted:
+        return None
+    held = row.flavor
+    if not isinstance(held, Ref):
+        held = Ref(id=row.flavorId)
+    if isinstance(held.vcpus, msgspec.UnsetType):
+        flavor_id = str(held.id)
+        size = flavors.get(flavor_id) or Flavor(flavor_id, None, None, None)
+    else:
+        size = Flavor(held.original_name or held.name or str(held.id), held.vcpus, held.ram, held.disk)
+    image = row.image.id if isinstance(row.image, Ref) else row.image
+    image_id = str(image or row.imageId or "")
+    return ServerFacts(
+        external_id=str(row.id),
+        name=row.name or "",
+        state=_STATES.get(row.status) or _state(row.status),
+        raw_state=row.status,
+        addresses=_addresses(row),
+        size=size.name,
+        image=images.get(image_id) or image_id,
+        region=region,
+        cpus=size.cpus,
+        memory_mb=size.memory_mb,
+        disk_gb=size.disk_gb,
+        key_name=row.key_name or "",
+        created_at=moment(row.created),
+    )
 
 
 @lru_cache(maxsize=256)  # so that 10,000 rows in a new state make one log line
@@ -113,29 +162,21 @@ def _state(raw: str) -> State:
     return known or State.UNKNOWN
 
 
-def _addresses(row: Mapping[str, Any]) -> tuple[Address, ...]:
+def _addresses(row: Row) -> tuple[Address, ...]:
     found: list[Address] = []
-    networks = row.get("addresses")
-    if networks:
-        for network, entries in networks.items():
-            for entry in entries:
-                if isinstance(entry, str):  # Nova's v1.0
-                    found.append(Address(entry, 6 if ":" in entry else 4, "", network))
+    if row.addresses:
+        for network, nics in row.addresses.items():
+            for nic in nics:
+                if isinstance(nic, str):
+                    found.append(Address(nic, 6 if ":" in nic else 4, "", network))
                 else:
-                    found.append(
-                        Address(
-                            entry["addr"],
-                            entry.get("version") or (6 if ":" in entry["addr"] else 4),
-                            entry.get("OS-EXT-IPS:type") or "",
-                            network,
-                            entry.get("OS-EXT-IPS-MAC:mac_addr") or "",
-                        )
-                    )
+                    ip = nic.addr
+                    version = nic.version or (6 if ":" in ip else 4)
+                    found.append(Address(ip, version, nic.kind or "", network, nic.mac or ""))
     # Clouds with their own NAT name the address to reach a server by here, and nowhere else.
-    for key, version in (("accessIPv4", 4), ("accessIPv6", 6)):
-        ip = row.get(key)
-        if ip and all(known.ip != ip for known in found):
-            found.append(Address(ip, version))
+    for named, version in ((row.accessIPv4, 4), (row.accessIPv6, 6)):
+        if named and all(known.ip != named for known in found):
+            found.append(Address(named, version))
     if len(found) > 1:
         found.sort(key=_order)  # Nova promises no order, and a new order would look like a change
     return tuple(found)

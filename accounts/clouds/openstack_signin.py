@@ -113,6 +113,8 @@ def sign_in(session: keystone_session.Session, auth: Any, secrets: tuple[str, ..
     except keystone_exceptions.HttpError as error:
         if error.response is None:
             raise Unexpected(f"Keystone failed ({error.http_status}).") from error
+        if replies.names_nobody(error.response):
+            raise BadCredentials(f"Keystone did not accept the credentials{_said(error, secrets)}") from error
         raise replies.fault(error.response, "Keystone", secrets) from error
     except (keystone_exceptions.ClientException, ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unexpected("Keystone answered the sign-in with something that its protocol does not have.") from error

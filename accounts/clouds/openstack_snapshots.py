@@ -55,7 +55,8 @@ class Snapshots(Offers):
     def _act(self, operation: Operation, external_id: str, body: dict[str, Any], size: str = "") -> Task:
         require(self.capabilities(), operation)
         compute, response = self._where(external_id, "POST", "/action", json=body)
-        self._accepted(response)
+        if self._accepted(response).status_code == 200:  # Nova's word is 202, or 204: this is some proxy's page
+            raise Unexpected("The compute API answered an action with a page.")
         ref = Ref(operation.value, external_id, compute.region, request_id(response), size=size)
         return Task(ref.text(), external_id)
 

@@ -91,6 +91,10 @@ def require(capabilities: Capabilities, operation: Operation) -> None:
         raise Refused(words)
 
 
+class Untold(Exception):
+    """The cloud cannot tell what changed this time. Read the whole list instead."""
+
+
 # --- values
 
 
@@ -154,7 +158,7 @@ class Task:
 
     ref: str
     server_id: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 class Phase(StrEnum):
@@ -171,7 +175,7 @@ class Progress:
     words: str = ""
     percent: int | None = None
     server_id: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

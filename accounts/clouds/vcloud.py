@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NoReturn
 
-from accounts.clouds.base import Checked, ServerFacts
+from accounts.clouds.base import Checked, Page, ServerFacts
+from accounts.clouds.known import KnownRows
 from accounts.clouds.operations import (
     Capabilities,
     Console,
@@ -80,7 +81,7 @@ class VCloud:
 
     # --- reading
 
-    def servers(self) -> Iterator[tuple[ServerFacts, ...]]:
+    def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         self._require(Operation.LIST)
         return self._listing.pages()
 

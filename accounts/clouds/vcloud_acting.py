@@ -30,7 +30,7 @@ class Acting:
         found = self._wire.find(self._listing.address(external_id))
         if found is None:
             raise Refused("The cloud does not know this server any more.")
-        return found
+        return xml.named(found, "Vm")
 
     def follow(
         self, external_id: str, *rels: str, content: Content | None = None, already: str = ""
@@ -123,9 +123,9 @@ class Acting:
         if doomed := [key for key, value in values.items() if value is None]:
             for entry in xml.children(self._wire.get(address), "MetadataEntry"):
                 if xml.text(entry, "Key") in doomed:
-                    self._tasks.post(xml.link(entry, "remove") or entry.get("href", ""), method="DELETE")
+                    self._tasks.finish(xml.link(entry, "remove") or entry.get("href", ""), method="DELETE")
         if kept := {key: value for key, value in values.items() if value is not None}:
-            self._tasks.post(address, orders.metadata(self._wire.spoken, kept))
+            self._tasks.finish(address, orders.metadata(self._wire.spoken, kept))
 
     def _metadata(self, external_id: str) -> str:
         vm = self.vm(external_id)
@@ -145,7 +145,7 @@ class Acting:
         if not address:
             raise _not_offered(vm, "guestCustomizationSection")
         # Read by itself: inside the server's document it lacks nothing, but namespaces are declared further up.
-        self._tasks.post(address, orders.customised(self._wire.get(address), script(data)), method="PUT")
+        self._tasks.finish(address, orders.customised(self._wire.get(address), script(data)), method="PUT")
 
 
 def script(data: bytes) -> str:

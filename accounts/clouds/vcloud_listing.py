@@ -14,6 +14,7 @@ from urllib.parse import quote
 from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.base import ServerFacts
+from accounts.clouds.operations import Untold
 from accounts.clouds.vcloud_addresses import Known
 from accounts.clouds.vcloud_rows import Record
 from accounts.clouds.vcloud_wire import Wire
@@ -68,7 +69,7 @@ class Listing:
         vm = self._wire.find(self.address(external_id))
         if vm is None:
             return None
-        up = xml.link(vm, "up", "vApp")
+        up = xml.link(xml.named(vm, "Vm"), "up", "vApp")
         if not up:
             return rows.facts(vm, "")
         if not self.queries:
@@ -91,7 +92,7 @@ class Listing:
         return [record for page in self._read(self._wire.query(kind, sort="name")) for record in page]
 
     def changes(self, since: datetime) -> tuple[Page, frozenset[str]]:
-        """By the tasks that ended or began since: records of servers have no date of change."""
+        """By the tasks that ended or began since: records of servers have no date of change. May raise Untold."""
         moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         touched: set[str] = set()
         for page in self._read(self._wire.query("task", f"(endDate=gt={moment},startDate=gt={moment})")):
@@ -99,9 +100,11 @@ class Listing:
         vapps = [f"{self._wire.spoken.root}/vApp/{quote(name)}" for name in touched if name.startswith("vapp-")]
         machines = {name for name in touched if name.startswith("vm-")}
         for inside in self._wire.gather(vapps[:MOST_CHANGED], rows.all_details):
-            machines |= set(inside or ())
+            if inside is None:
+                raise Untold  # the vApp is gone, and nothing tells which servers went with it
+            machines |= set(inside)
         if len(vapps) + len(machines) > MOST_CHANGED:
-            return tuple(facts for page in self.pages() for facts in page), frozenset()
+            raise Untold
         found = {name: self.one(name) for name in sorted(machines)}
         gone = frozenset(name for name, facts in found.items() if facts is None)
         return tuple(facts for facts in found.values() if facts is not None), gone
@@ -228,5 +231,5 @@ def _left_out(record: Record) -> bool:
 
 
 def _vapps(vdc: xml.Element) -> list[str]:
-    entities = xml.children(vdc, "ResourceEntities", "ResourceEntity")
+    entities = xml.children(xml.named(vdc, "Vdc", "AdminVdc"), "ResourceEntities", "ResourceEntity")
     return [found.get("href", "") for found in entities if found.get("type", "") == f"{xml.VCLOUD}vApp+xml"]

@@ -68,7 +68,7 @@ def machines(vapp: xml.Element) -> Iterator[xml.Element]:
     if xml.name_of(vapp) == "Vm":
         yield vapp
     else:
-        yield from xml.children(vapp, "Children", "Vm")
+        yield from xml.children(xml.named(vapp, "VApp", "VAppTemplate"), "Children", "Vm")
 
 
 def facts(vm: xml.Element, region: str) -> ServerFacts:

@@ -20,10 +20,11 @@ from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.operations import Phase, Progress, Task
 from accounts.clouds.vcloud_wire import Content, Wire
-from console.lib.faults import Refused, SlowDown, Unexpected
+from console.lib.faults import Refused, SlowDown, Unexpected, Unreachable
 
 DONE: Final = "done:"
 LONGEST: Final = 7200.0  # seconds in which the steps of one wish must be done
+_PATIENCE: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 2.0, 3.0, 5.0)  # seconds between looks at a task that is waited for
 
 _STEPS: Final = "steps:"
 _FINISHED: Final = Progress(Phase.DONE, percent=100)
@@ -55,9 +56,12 @@ class Wish:
 class Tasks:
     """The tasks of one account. `clock`: seconds since 1970."""
 
-    def __init__(self, wire: Wire, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, wire: Wire, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._wire = wire
         self._clock = clock
+        self._sleep = sleep
 
     # --- beginning
 
@@ -65,6 +69,18 @@ class Tasks:
         """Ask for one thing. Refused, SlowDown … when the cell does not take it on."""
         task, _ = self._ask(method, address, content)
         return Task(task or DONE, server_id)
+
+    def finish(self, address: str, content: Content | None = None, *, method: str = "POST") -> None:
+        """Ask for one small thing and wait for its end: until then the cell refuses the next one as busy."""
+        task = self.post(address, content, method=method)
+        for pause in _PATIENCE:
+            progress = self.progress(task)
+            if progress.phase is Phase.FAILED:
+                raise Refused(progress.words)
+            if progress.phase is Phase.DONE:
+                return
+            self._sleep(pause)
+        raise Unreachable(f"The vCloud cell did not end it in {sum(_PATIENCE):.0f} seconds. Look again later.")
 
     def begin(self, wish: Wish, server_id: str = "") -> Task:
         """The first step towards a wish, taken now; the others follow at each look."""
@@ -118,7 +134,7 @@ class Tasks:
             return forgotten or Progress(
                 Phase.FAILED, "The cloud does not know this task any more. Look at the server.", server_id=server_id
             )
-        status = found.get("status", "")
+        status = xml.named(found, "Task").get("status", "")
         owner = xml.child(found, "Owner")
         of = xml.tail(owner.get("href", "")) if owner is not None else ""
         server = server_id or (of if of.startswith("vm-") else "")
@@ -143,7 +159,7 @@ class Tasks:
             if wish.deed == "delete":
                 return _FINISHED, "", ""
             return Progress(Phase.FAILED, "The server does not exist any more."), "", ""
-        if rows.busy(found):
+        if rows.busy(xml.named(found, "Vm", "VApp")):
             return _RUNNING, "", ""
         if words := failed_since(found, wish.since):
             return Progress(Phase.FAILED, words), "", ""

@@ -165,7 +165,7 @@ class Wire:
             if not address:
                 raise Unexpected(f"{replies.CELL} started a session without a list of organisations.")
             start = self.get(address)
-        return [self.get(org.get("href", "")) for org in xml.children(start, "Org")]
+        return [xml.named(self.get(org.get("href", "")), "Org", "AdminOrg") for org in xml.children(start, "Org")]
 
     def vdcs(self) -> dict[str, str]:
         """Name by address of every virtual data centre."""

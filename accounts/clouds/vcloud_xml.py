@@ -44,6 +44,13 @@ def name_of(element: Element) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
+def named(element: Element, *names: str) -> Element:
+    """The element. Unexpected unless it is one of these: a proxy's page in its place must not read as an empty one."""
+    if name_of(element) in names:
+        return element
+    raise Unexpected(f"The cell answered something that is not a {names[0]}.")
+
+
 def children(element: Element, *path: str) -> Iterator[Element]:
     """Every element at this path of local names below `element`."""
     first, *rest = path

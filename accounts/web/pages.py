@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import asking
+from accounts import asking, ready
+from accounts.clouds.operations import Operation
 from accounts.health import health
 from accounts.models import CloudAccount, CredentialPush, SyncRun
 from accounts.visit import visit
@@ -94,6 +95,8 @@ def _card(found: CloudAccount, active: bool) -> dict[str, Any]:
         "health": health(found),
         "active": active,
         "no_sync": asking.cannot(found, active),
+        "account_pk": str(found.pk),
+        "no_create": ready.refusal(found, Operation.CREATE),
         "due": found.next_sync_at <= timezone.now(),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 from typing import Any
+from urllib.parse import urlencode
 
 from console.demo.calls import Call, Refusal, route
 from console.demo.offers import Image, Network
@@ -15,14 +16,39 @@ def _brief(shown: dict[str, Any]) -> dict[str, Any]:
     return {key: shown[key] for key in ("id", "name", "links") if key in shown}
 
 
+def _paged(call: Call, kind: str, detail: bool, rows: list[dict[str, Any]]) -> Reply:
+    """A page of sizes or images. The old releases ignore limit and marker; Nova 34 cuts pages at its own limit, and
+    gives a next link with each full one (seen there)."""
+    shown = rows if detail else [_brief(row) for row in rows]
+    if call.old:
+        return as_json(200, {kind: shown})
+    limit, marker = call.request.param("limit"), call.request.param("marker")
+    if limit is not None and not limit.isdigit():
+        raise Refusal(
+            400, f"Invalid input for query parameters limit. Value: {limit}. '{limit}' does not match '^[0-9]*$'"
+        )
+    ids = [row["id"] for row in shown]
+    if marker is not None and marker not in ids:
+        raise Refusal(400, f"marker [{marker}] not found")
+    start = 0 if marker is None else ids.index(marker) + 1
+    full = min(int(limit or call.cloud.max_limit), call.cloud.max_limit)
+    page: dict[str, Any] = {kind: shown[start : start + full]}
+    if page[kind] and len(page[kind]) == full:
+        kept = [(name, value) for name, value in call.request.query if name != "marker"]
+        path = f"{kind}/detail" if detail else kind
+        href = f"{call.style.here}/{path}?{urlencode([*kept, ('marker', page[kind][-1]['id'])])}"
+        page[f"{kind}_links"] = [{"rel": "next", "href": href}]
+    return as_json(200, page)
+
+
 def flavors(call: Call) -> Reply:
     """GET /flavors."""
-    return as_json(200, {"flavors": [_brief(call.style.flavor(one)) for one in call.cloud.flavors.values()]})
+    return _paged(call, "flavors", False, [call.style.flavor(one) for one in call.cloud.flavors.values()])
 
 
 def flavors_detail(call: Call) -> Reply:
     """GET /flavors/detail."""
-    return as_json(200, {"flavors": [call.style.flavor(one) for one in call.cloud.flavors.values()]})
+    return _paged(call, "flavors", True, [call.style.flavor(one) for one in call.cloud.flavors.values()])
 
 
 def flavor(call: Call) -> Reply:
@@ -76,12 +102,12 @@ def _network(call: Call, one: Network) -> dict[str, Any]:
 
 def images(call: Call) -> Reply:
     """GET /images."""
-    return as_json(200, {"images": [_brief(call.style.image(one)) for one in _proxied(call).values()]})
+    return _paged(call, "images", False, [call.style.image(one) for one in _proxied(call).values()])
 
 
 def images_detail(call: Call) -> Reply:
     """GET /images/detail."""
-    return as_json(200, {"images": [call.style.image(one) for one in _proxied(call).values()]})
+    return _paged(call, "images", True, [call.style.image(one) for one in _proxied(call).values()])
 
 
 def image(call: Call) -> Reply:

@@ -189,6 +189,11 @@ class Identity:
             words = "Invalid input for field 'identity': it does not hold what its methods need."
             return self._v3_error(400, words, "Bad Request")
         if found is None:
+            named = given.get("application_credential")
+            if isinstance(named, dict) and not any(
+                named["id"] in user.application_credentials for user in self._users()
+            ):
+                return self._v3_error(404, f"Could not find Application Credential: {named['id']}.", "Not Found")
             return self._v3_refused(request)
         user, project, credential = found
         if isinstance(scope, dict) and "project" in scope:
@@ -214,7 +219,7 @@ class Identity:
             held = self.cloud.tokens.find(given["token"]["id"])
             return (held.user, held.project, held.credential) if held else None
         asked = given["application_credential"]
-        for user in self.cloud.users.values():
+        for user in self._users():
             secret, project = user.application_credentials.get(asked["id"], ("", ""))
             if user.enabled and secret and secret == asked["secret"]:
                 return user, project, asked["id"]
@@ -225,10 +230,13 @@ class Identity:
         return bool(names) and names <= {user.domain, user.domain.capitalize()}
 
     def _user(self, *, name: object, id: object) -> User | None:
-        for user in list(self.cloud.users.values()):
+        for user in self._users():
             if user.enabled and ((name is not None and user.name == name) or (id is not None and user.id == id)):
                 return user
         return None
+
+    def _users(self) -> list[User]:
+        return list(self.cloud.users.values())
 
     def _name_of(self, project_id: object) -> str | None:
         return next((name for name, held in self.cloud.projects.items() if held == project_id), None)

@@ -116,8 +116,9 @@ def _page(call: Call) -> tuple[list[Instance], int | None]:
         marker = None
         if marker_id is not None:
             marker = cloud.instances.get(marker_id)
-            # A marker just deleted still works in modern clouds, not in Essex (CLOUDS.md 2.5 and 2.6).
-            marker = marker or (None if call.old else cloud.buried.get(marker_id))
+            # A marker just deleted still works in modern clouds. Essex looks for it in what it is about to list, and
+            # deleted servers are among that only with changes-since (CLOUDS.md 2.5 and 2.6; its limited_by_marker).
+            marker = marker or (None if call.old and since is None else cloud.buried.get(marker_id))
             if marker is None:
                 raise Refusal(400, f"marker [{marker_id}] not found")
         wants = (since or before) is not None or any(

@@ -1,4 +1,4 @@
-"""The demo's cloud as one running thing: restored or made, served, alive, and kept on disk at every change."""
+"""The demo's clouds as one running thing: restored or made, served, alive, and kept on disk at every change."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from console.demo import processes
+from console.demo.branches import Branches, Unreadable
 from console.demo.cloud import Cloud
 from console.demo.instance import Instance
 from console.demo.instances import Machines
@@ -31,10 +32,18 @@ class Demo:
 
     `start` restores what stood before, also after kill -9, and writes `site.json` (0600) once everything answers.
     `alone` is for a process of its own: then all processes below it are the instances', and end with it.
+    `whole`: beside the account stands a small one at a cloud of every other kind.
     """
 
     def __init__(
-        self, home: Path, port: int = 0, *, servers: int = SERVERS, machines: int = 4, alone: bool = False
+        self,
+        home: Path,
+        port: int = 0,
+        *,
+        servers: int = SERVERS,
+        machines: int = 4,
+        alone: bool = False,
+        whole: bool = False,
     ) -> None:
         self.folder = home.resolve() / "demo"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,6 +51,7 @@ class Demo:
         self.servers = servers
         self.count = machines
         self.alone = alone
+        self.whole = whole
         self.site_file = self.folder / "site.json"
         self._cloud_file = self.folder / "cloud.json"
         self._lock = self._take()
@@ -79,6 +89,10 @@ class Demo:
         self.site_file.unlink(missing_ok=True)
         self.cloud = self._restore()
         self.cloud.settle = SETTLE
+        try:
+            self.branches = Branches(self.folder, SETTLE) if self.whole else None
+        except Unreadable as fault:
+            raise CannotStart(f"{fault} Delete it to begin with a new cloud there.") from fault
         before = read_json(self.site_file.with_name("ports.json"))
         port, compute_port = self.port or before.get("port", 0), before.get("compute_port", 0)
         try:
@@ -95,6 +109,8 @@ class Demo:
         self._keep()
         self.cloud.watchers.append(self._changed)
         self.site.start()
+        if self.branches:
+            self.branches.start()
         self.pulse = self.cloud.live()
         found = self.described()
         write_private(self.site_file, json.dumps(found, indent=2))
@@ -117,6 +133,7 @@ class Demo:
             "ssh_key": str(self.machines.key_path),
             "ssh_port": self.machines.port,
             "ssh_instances": {one.name: one.address for one in self.machines.machines},
+            "branches": [one.described() for one in self.branches.all] if self.branches else [],
         }
 
     def _changed(self, what: str, instance: Instance) -> None:
@@ -132,6 +149,8 @@ class Demo:
         self.pulse.stop()
         self.machines.stop()
         self.site.stop()
+        if self.branches:
+            self.branches.stop()
         if self.alone:
             # What cleared its environment is in no machine's list, but below us: orphans were adopted.
             processes.end(_below_us, grace=0.3, limit=1)

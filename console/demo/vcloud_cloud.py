@@ -70,6 +70,8 @@ class Cloud:
     events: list[Event] = field(default_factory=list)
     doomed: deque[tuple[str, str, str]] = field(default_factory=deque)
     """Tasks that will fail: (operation name or "", minorErrorCode, message), used one by one."""
+    cards: int = 0
+    """How many network cards were given an address."""
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -78,8 +80,7 @@ class Cloud:
         """Grows with every change: what is cached of older ones is stale."""
         self.sessions: dict[str, datetime] = {}
         self.opened = self.clock()
-        self._taken: set[str] = set()
-        self._count = 0
+        self._taken: set[str] = {*self.networks, *self.templates}
         self._going: list[Task] = []
         self.org_id, self.vdc_id, self.catalog_id, self.user_id = (self.new_id() for _ in range(4))
         self.storage_id = self.new_id()
@@ -182,8 +183,8 @@ class Cloud:
 
     def card(self, network: str) -> Nic:
         """A card with the next address of that network's pool."""
-        self._count += 1
-        count = self._count
+        self.cards += 1
+        count = self.cards
         third = next((one.third for one in self.networks.values() if one.name == network), 99)
         high, low = third + count // 250, 2 + count % 250
         mac = f"00:50:56:{count >> 16 & 255:02x}:{count >> 8 & 255:02x}:{count & 255:02x}"

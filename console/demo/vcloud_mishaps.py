@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass, replace
 
 from console.demo.mishaps import Kind, Mishap, Mishaps
@@ -14,6 +15,10 @@ from console.demo.vcloud_xml import Dialect
 from console.demo.wire import App, Reply, Request, as_html
 
 XML = {"Content-Type": "application/vnd.vmware.vcloud.query.records+xml"}
+INSIDE = re.compile(
+    rb'<(\w+Record)\b[^>]*?(/>|>.*?</\1>)|<Children>.*?</Children>|<Link rel="nextPage"[^>]*>', re.DOTALL
+)
+"""What makes a page of records, or a vApp, more than an empty one."""
 
 
 class VCloudMishaps(Mishaps):
@@ -47,7 +52,8 @@ class Telling:
             case Kind.UNAUTHORIZED:
                 gone = ("authorization", "x-vcloud-authorization", "cookie")
                 headers = type(request.headers)((k, v) for k, v in request.headers.items() if k not in gone)  # type: ignore[call-arg]
-                return self.app(replace(request, headers=headers))
+                body = request.body if "/oauth/" not in request.path else b"grant_type=refresh_token&refresh_token=none"
+                return self.app(replace(request, headers=headers, body=body))
             case Kind.FORBIDDEN:
                 words = "You do not have access to this operation."
                 return self._error(d, Trouble(403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", words))
@@ -62,6 +68,9 @@ class Telling:
                 return Reply(200, b'<?xml version="1.0"?><QueryResultRecords total="3"><VMRecord \xff\xfe', XML)
             case Kind.WRONG_SHAPE:
                 return Reply(200, b'<?xml version="1.0"?><html><p>vm</p></html>', XML)
+            case Kind.EMPTY:
+                true = self.app(request)
+                return Reply(true.status, INSIDE.sub(b"", true.body), true.headers)
             case Kind.HUGE:
                 return Reply(200, _padded(mishap.size), XML)
             case Kind.BOMB:

@@ -251,7 +251,12 @@ class _Headers(dict[str, str]):
 def _without_token(request: Request) -> Request:
     known = {"x-auth-token": "none", "x-auth-key": "none"}
     headers = _Headers((key, known.get(key, value)) for key, value in request.headers.items())
-    nobody = {"auth": {"token": {"id": "none"}, "identity": {"methods": ["token"], "token": {"id": "none"}}}}
+    ways = {
+        "token": {"id": "none"},
+        "passwordCredentials": {"username": "none", "password": "none"},
+        "identity": {"methods": ["token"], "token": {"id": "none"}},
+    }
+    nobody = {"auth": ways}
     body = json.dumps(nobody).encode() if request.path.endswith("/tokens") else request.body
     return Request(request.method, request.path, request.query, headers, body, request.base)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import certifi
 import requests
@@ -72,11 +73,19 @@ class Transport:
         except (ssl.SSLError, ValueError) as error:
             raise Unexpected("The CA certificate of this endpoint cannot be read. Register it as PEM text.") from error
         self.origins = frozenset(origin(url) for url in origins)
+        self._sessions: WeakSet[Session] = WeakSet()
 
     def session(self, origin: str | None = None) -> Session:
         """A requests session behind the guard. With `origin` (a URL) no other origin sees its requests, except the
         same host on another port, those that staff registered, and those a driver names by `session.allow(url)`."""
-        return Session(self, origin)
+        made = Session(self, origin)
+        self._sessions.add(made)
+        return made
+
+    def hang_up(self) -> None:
+        """Close the connections that its sessions have at rest. They stay usable: the next call makes another one."""
+        for session in list(self._sessions):
+            session.close()
 
     def objection(self, url: str) -> str:
         """Why `url` must not be asked, as a sentence; "" when it may be, or when its name cannot be looked up just now.
@@ -197,6 +206,13 @@ class _Adapter(HTTPAdapter):
         host = str(target["host"]).strip("[]").rstrip(".").lower()
         self._session.check(scheme, host, int(target["port"] or _PORTS[scheme]))
         return target, {}
+
+    def close(self) -> None:
+        """Every connection at rest is closed now; urllib3 would leave that to whoever holds the last reply."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118  # no dict: it cannot be iterated
+            pools[key].close()
+        super().close()
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to set: the pool holds our context, which verifies always."""

@@ -122,7 +122,7 @@ class Start:
             return
         stamp = hashlib.sha256(site.read_bytes()).hexdigest()
         if not seeded.exists() or seeded.read_text() != stamp or not self._links():
-            self.tell("The demo's customer and cloud account are made.")
+            self.tell("The demo's customers and cloud accounts are made.")
             self.tree.finish(self._task("seed_demo", "seed_demo"))
             if not self.tree.asked:
                 seeded.write_text(stamp)

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accounts.models import CloudAccount, SyncRun
 from providers.models import Mail, Provider
+from servers.actions.models import Action
 from servers.installs.models import Install
 
 _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -31,6 +32,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Cloud accounts", "cloud_sync", "accounts.cloudaccount"),
             ("Mail", "mail", "providers.mail"),
             ("People", "person", "console.user"),
+            ("API tokens", "token", "providers.apitoken"),
         ),
     ),
     (
@@ -38,6 +40,8 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Syncs", "sync", "accounts.syncrun"),
             ("Servers", "dns", "servers.server"),
+            ("Actions", "play_circle", "actions.action"),
+            ("Action batches", "playlist_play", "actions.actionbatch"),
             ("Agents", "smart_toy", "agents.agent"),
             ("Installs", "download", "installs.install"),
             ("Install batches", "inventory_2", "installs.installbatch"),
@@ -97,6 +101,12 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "Installs that failed in a day",
             "?state__exact=failed",
             Install.objects.filter(state="failed", ended_at__gt=day),
+        ),
+        (
+            "actions.action",
+            "Actions that went wrong in a day",
+            "?state__in=failed,interrupted",
+            Action.objects.filter(state__in=("failed", "interrupted"), ended_at__gt=day),
         ),
     ]
     context["attention"] = [

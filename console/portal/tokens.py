@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from console.lib import audit
 from console.lib.denials import Denied, Wrong
 from console.lib.pages import person, signed_in
 from providers import tokens
@@ -86,7 +87,7 @@ def revoke(request: HttpRequest, pk: UUID) -> HttpResponse:
     token = get_object_or_404(_mine(request), pk=pk)
     back = reverse("portal:tokens")
     if request.method == "POST":
-        tokens.revoke(token, person(request))
+        tokens.revoke(token, audit.Actor.of(person(request)))
         return HttpResponseRedirect(back)
     context = {
         "heading": "Revoke this token",

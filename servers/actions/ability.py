@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from accounts import clouds
+from accounts import ready
 from accounts.clouds import State
-from accounts.models import CloudAccount
-from providers.models import Customer
+from accounts.clouds.operations import Operation
 from servers.actions.kinds import KINDS, Kind
 from servers.actions.models import Action
 from servers.models import Server
 
 MISSING = "Its cloud no longer lists this server."
-SUSPENDED = "This workspace is suspended: nothing can be changed."
+SUSPENDED = ready.SUSPENDED
 RESIZED = "It was resized, and waits for that to be confirmed or reverted first."
+RESUME = "Resume it first."
 CHANGING = "The server is changing at the moment. Wait until that has ended."
 
 
@@ -34,20 +34,13 @@ def under_way(servers: Collection[Server]) -> dict[Any, Action]:
 
 def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
     """Why this cannot be done to this server at the moment; "" when it can be asked of its cloud."""
-    if server.customer.status != Customer.Status.ACTIVE:
-        return SUSPENDED
-    account: CloudAccount = server.account
-    if account.removed_at is not None:
-        return "Its account was removed."
-    if not account.credentials_version:
-        return "Its account has no credentials that work. Ask your provider to connect it again."
-    if not account.endpoint.enabled:
-        return "Its cloud is switched off in this console. Ask your provider."
+    if words := ready.refusal(server.account, owner=server.customer):
+        return words
     if server.missing_since is not None:
         return MISSING
     if busy is not None:
         return _busy(busy)
-    table = clouds.capabilities(account.endpoint.platform, account.generation)
+    table = ready.table(server.account)
     if table is None:
         return ""  # nobody signed in yet to see what it can do: the driver will say
     able = table[kind.operation]
@@ -55,6 +48,9 @@ def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
     words = able.refusal(state)
     if words and able.allowed and state == State.CHANGING:
         return RESIZED if server.raw_state.upper() == "VERIFY_RESIZE" else CHANGING
+    if words and state == State.SUSPENDED and State.RUNNING in able.states:
+        # "Start it first." is right of a stopped one; this one comes to run by another button.
+        return words if table[Operation.RESUME].refusal(state) else RESUME
     return words
 
 

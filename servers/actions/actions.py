@@ -61,12 +61,13 @@ def start(
             batch.ended_at = timezone.now()
         batch.save()
         Action.objects.bulk_create(made)
-        _note(batch, made, failed)
+        announce(batch, made)
     return batch
 
 
-def _note(batch: ActionBatch, rows: list[Action], failed: int) -> None:
-    """The audit entry, the hints, and the bells."""
+def announce(batch: ActionBatch, rows: list[Action]) -> None:
+    """What follows once these rows are written, in the same transaction: the audit entry, the hints, and the bells."""
+    failed = sum(row.state == JobState.FAILED for row in rows)
     told = {"kind": batch.kind, "servers": len(rows), "refused": failed, "params": batch.params}
     by = audit.Actor.of(batch.by) if batch.by else audit.SYSTEM
     audit.note(by, "action.started", target=batch, customer_id=batch.customer_id, detail=told)

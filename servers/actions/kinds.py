@@ -8,16 +8,18 @@ from typing import Any, Final
 
 from accounts.clouds import State
 from accounts.clouds.acting import ActingDriver
-from accounts.clouds.operations import Operation, Size, Task
+from accounts.clouds.operations import Operation, Order, Size, Task
 
 Call = Callable[[ActingDriver, str, dict[str, Any]], Task]
+MARK: Final = "muster-action"  # the metadata key by which a new server is known again; its value is the action's id
 
 
 @dataclass(frozen=True)
 class Kind:
     """`goal`: the state that shows that it was done. `repeatable`: asked for twice, it leaves what once leaves.
 
-    `needs` are the parameters that must be given; `single`: they make sense for one server only.
+    `needs` are the parameters that must be given; `single`: they make sense for one server only. `call` is given the
+    server's id at its cloud; for a server that is still to be made, the mark that it shall carry ("" for none).
     """
 
     operation: Operation
@@ -37,6 +39,11 @@ class Kind:
     def name(self) -> str:
         return self.operation.value
 
+    @property
+    def outcome(self) -> str:
+        """How a row of it ends when nothing more is to be said: "Took a snapshot."."""
+        return f"{self.past.removesuffix(' of')}."
+
 
 def _size(params: dict[str, Any]) -> Size:
     given = {key: params.get(key) for key in ("cpus", "memory_mb", "disk_gb")}
@@ -44,7 +51,22 @@ def _size(params: dict[str, Any]) -> Size:
     return Size(wanted, str(params.get("size_name") or wanted), **given)
 
 
-_ALL: Final = (
+def _order(params: dict[str, Any], mark: str) -> Order:
+    return Order(
+        name=str(params["name"]),
+        image=str(params["image"]),
+        size=str(params.get("size") or ""),
+        cpus=params.get("cpus"),
+        memory_mb=params.get("memory_mb"),
+        networks=tuple(params.get("networks") or ()),
+        key_name=str(params.get("key_name") or ""),
+        user_data=str(params.get("user_data") or "").encode(),
+        metadata={MARK: mark} if mark else {},
+        zone=str(params.get("zone") or ""),
+    )
+
+
+_ON_SERVERS: Final = (
     Kind(Operation.START, "Start", "Starting", "Started", "player-play", "The power is switched on.",
          lambda d, i, p: d.start(i), State.RUNNING, repeatable=True),
     Kind(Operation.STOP, "Stop", "Stopping", "Stopped", "player-stop",
@@ -89,4 +111,14 @@ _ALL: Final = (
          lambda d, i, p: d.delete(i), repeatable=True, danger=True),
 )  # fmt: skip
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ON_SERVERS}
+"""What can be done to a server that is there: what pages and the API offer for it."""
+
+CREATE: Final = Kind(
+    Operation.CREATE, "Create", "Creating", "Created", "plus",
+    "A new server at the cloud. Most hosts charge for it from the start.",
+    lambda d, mark, p: d.create(_order(p, mark)), State.RUNNING, needs=("name", "image"),
+)  # fmt: skip
+
+EVERY: Final[dict[str, Kind]] = {CREATE.name: CREATE, **KINDS}
+"""Whatever a row of work may be of."""

@@ -14,7 +14,7 @@ from console.lib.jobs.rows import ACTIVE, JobState
 from console.lib.jobs.signals import ended
 from providers.models import Customer
 from providers.signals import customer_closing, customer_suspended
-from servers.actions import actions
+from servers.actions import actions, passwords
 from servers.actions.models import Action, ActionBatch
 
 
@@ -26,6 +26,8 @@ def settle(pk: Any, **_: Any) -> None:
     batch = ActionBatch.objects.select_for_update(of=("self",), no_key=True).get(pk=row.batch_id)
     if not Action.objects.filter(batch=batch, state__in=ACTIVE).exists():
         ActionBatch.objects.filter(pk=batch.pk).update(ended_at=Now())
+    if row.order_sealed:  # what was ordered is no longer needed, however it ended
+        Action.objects.filter(pk=pk).update(order_sealed="")
     if row.state != JobState.CANCELED:
         by = str(batch.by) if batch.by else ""
         detail = {"kind": row.kind, "batch": str(batch.pk), "outcome": row.outcome, "by": by}
@@ -43,4 +45,11 @@ def stop_for_customer(customer: Customer, **_: Any) -> None:
 
 @receiver(account_removed)
 def stop_for_account(account: CloudAccount, **_: Any) -> None:
-    actions.cancel_for(Action.objects.filter(account=account), "The server's account was removed.")
+    rows = Action.objects.filter(account=account)
+    actions.cancel_for(rows, "The server's account was removed.")
+    passwords.wipe(rows)
+
+
+@receiver(customer_closing)
+def forget_for_customer(customer: Customer, **_: Any) -> None:
+    passwords.wipe(Action.objects.filter(customer=customer))

@@ -13,17 +13,12 @@ from django.utils import timezone
 from accounts.clouds import State
 from accounts.clouds.acting import ActingDriver
 from accounts.clouds.operations import Operation, Phase, Progress
+from servers.actions.kinds import CREATE
 from servers.actions.models import Action
+from servers.actions.newcomers import newcomer
+from servers.actions.unknown import Unknown
 
 SETTLING = timedelta(seconds=20)  # in which a call that was heard has begun to show
-
-
-class Unknown(Exception):
-    """It cannot be told whether it was done. `words` are for a person."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.words = words
 
 
 def found_out(row: Action, driver: ActingDriver, external_id: str) -> Progress | None:
@@ -33,7 +28,9 @@ def found_out(row: Action, driver: ActingDriver, external_id: str) -> Progress |
     """
     if row.called_at is None:
         return None
-    done = f"{row.does.past}. The worker stopped in the middle; the cloud shows that it was done."
+    if row.kind == CREATE.name:
+        return newcomer(row, driver, external_id)
+    done = f"{row.does.outcome} The worker stopped in the middle; the cloud shows that it was done."
     operation = row.does.operation
     if operation in (Operation.SNAPSHOT, Operation.DELETE_SNAPSHOT):
         return _by_snapshots(row, driver, external_id, done)

@@ -1,165 +1,217 @@
 """The worker of an action: call the cloud once, keep what it answered, then look now and then until it has ended.
 
-No thread waits: between two looks the row is parked. A worker may be killed at any point. `called_at` is written
-before the call and `task_ref` after it, both under the row's fence, so whoever takes the row up next knows which of
-the three it is: not called yet; under way, to be found again by its ref; or cut off in between (recovering.py).
+No thread waits: between two looks the row rests. A worker may be killed at any point. `called_at` is written before
+the call and `task_ref` after it, both under the row's fence, so whoever takes the row up next knows which of the three
+it is: not called yet; under way, to be found again by its ref; or cut off in between (recovering.py).
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Final
 
 import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import linking
-from accounts.clouds import ServerFacts
+from accounts import calling, generation, ready
 from accounts.clouds.acting import ActingDriver
-from accounts.clouds.operations import Phase, Progress, Task, require
+from accounts.clouds.operations import Operation, Phase, Progress, Task, require
 from accounts.models import CloudAccount
 from console.lib import notify
-from console.lib.faults import Fault, SlowDown, Unreachable
+from console.lib.faults import Fault, SlowDown, Unexpected, Unreachable
 from console.lib.jobs.kinds import pause
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import JobState
-from servers import writing
+from console.lib.seal import SealBroken
+from servers.actions import creating, newcomers, passwords, showing
+from servers.actions.kinds import CREATE
 from servers.actions.models import Action
-from servers.actions.recovering import Unknown, found_out
-from servers.comparing import Difference
-from servers.models import Server
+from servers.actions.recovering import found_out
+from servers.actions.unknown import Unknown
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = timedelta(hours=2)  # after which an action counts as failed, whatever its cloud is still doing
-LOOKS = (1.0, 1.0, 2.0, 3.0, 5.0)  # seconds between looks; the last one again and again
+PATIENCE: Final = timedelta(hours=2)  # after which an action counts as failed, whatever its cloud is still doing
+TURN: Final = 2.0  # seconds that a call waits for the account's turn; a longer wait is spent resting
+LOOKS: Final = (1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)  # seconds between looks; the last one again and again
 
 
 def perform(row: Action, lease: Lease) -> None:
-    """Carry the row one step on, and park or end it. Raises Lost, what is our own bug, and faults of signing in."""
+    """Carry the row one step on; it rests then, or ends. Raises Lost, what is our own bug, and faults of signing in."""
     account = CloudAccount.objects.select_related("customer", "endpoint__provider").get(pk=row.account_id)
-    server = row.server
-    if server is None:
-        _end(row, lease, None, JobState.FAILED, "This server is no longer there.")
-        return
-    driver = cast(ActingDriver, linking.live(account))
-    if row.task_ref:
-        _look(row, lease, driver, server)
-    elif row.called_at is not None:
-        _recover(row, lease, driver, server)
-    else:
-        _call(row, lease, driver, server)
+    with ExitStack() as borrowed:
+        step = _Step(row, lease, account, borrowed)
+        if row.server is None and not step.creates:
+            step.end(JobState.FAILED, "This server is no longer there.")
+        elif row.called_at is None:
+            step.call()
+        elif row.task_ref:
+            step.look()
+        else:
+            step.recover()
 
 
-def _call(row: Action, lease: Lease, driver: ActingDriver, server: Server) -> None:
-    """The one call. What fails before `called_at` may be tried again without harm; what fails after it, not blindly."""
-    able = driver.capabilities()  # signs in
-    require(able, row.does.operation)
-    row.called_at = timezone.now()
-    lease.write(called_at=row.called_at, phase="", percent=None)
-    _tell(row)
-    try:
-        task = row.does.call(driver, server.external_id, row.params)
-    except SlowDown as fault:  # refused before anything was done
-        lease.again(pause(row.attempts, fault), fault.words, called_at=None)
-        return
-    except Unreachable as fault:  # it may have been heard
-        log.info("an action's call got no answer", action=str(row.pk), reason=fault.words)
-        lease.park(timezone.now() + timedelta(seconds=LOOKS[-1]), fault.words)
-        return
-    except Fault as fault:
-        _end(row, lease, driver, JobState.FAILED, fault.words)
-        return
-    row.task_ref = task.ref
-    lease.write(task_ref=task.ref)
-    _look(row, lease, driver, server)
+class _Step:
+    """One step of one row that is held. `borrowed`: what it has of others until the step is over."""
 
+    def __init__(self, row: Action, lease: Lease, account: CloudAccount, borrowed: ExitStack) -> None:
+        self.row, self.lease, self.account, self.borrowed = row, lease, account, borrowed
 
-def _look(row: Action, lease: Lease, driver: ActingDriver, server: Server) -> None:
-    """Ask the cloud how its task stands."""
-    try:
-        told = driver.task(Task(row.task_ref, server.external_id))
-    except (Unreachable, SlowDown) as fault:  # the cloud goes on without us: patience
-        _wait(row, lease, fault.words, pause(min(row.polls, 6), fault))
-        return
-    except Fault as fault:
-        words = f"The cloud took it on, and then could not say how it stands. {fault.words}"
-        _end(row, lease, driver, JobState.FAILED, words)
-        return
-    if told.phase == Phase.RUNNING:
-        _wait(row, lease, "", _next(row), told)
-    elif told.phase == Phase.FAILED:
-        _end(row, lease, driver, JobState.FAILED, told.words or "The cloud gave it up, and said no reason.")
-    else:
-        _end(row, lease, driver, JobState.DONE, told.words or f"{row.does.past}.")
+    def _driver(self) -> ActingDriver:
+        return self.borrowed.enter_context(calling.opened(self.account, TURN))
 
+    @property
+    def creates(self) -> bool:
+        return self.row.kind == CREATE.name
 
-def _recover(row: Action, lease: Lease, driver: ActingDriver, server: Server) -> None:
-    """The call was begun and its answer is not known. Look what became of it; call again only where that is safe."""
-    try:
-        told = found_out(row, driver, server.external_id)
-    except (Unreachable, SlowDown) as fault:
-        _wait(row, lease, fault.words, pause(min(row.polls, 6), fault))
-        return
-    except Unknown as unknown:
-        _end(row, lease, driver, JobState.INTERRUPTED, unknown.words)
-        return
-    if told is None:
-        lease.again(0, "It was not heard by the cloud; it is asked again.", called_at=None)
-    elif told.phase == Phase.RUNNING:
-        _wait(row, lease, "", _next(row), told)
-    else:
-        _end(row, lease, driver, JobState.DONE, told.words)
+    @property
+    def external_id(self) -> str:
+        """The server's, at its cloud; "" for one that is not known to be there yet."""
+        return self.row.server.external_id if self.row.server else ""
 
+    def call(self) -> None:
+        """The one call. What fails before `called_at` may be tried again without harm; what fails after, not blindly.
 
-def _next(row: Action) -> float:
-    return LOOKS[min(row.polls, len(LOOKS) - 1)]
+        Faults of signing in are raised: the job core tries again a few times.
+        """
+        row = self.row
+        if words := ready.refusal(self.account):  # it may be another one since it was asked
+            self.end(JobState.FAILED, words)
+            return
+        params = self._params()
+        try:
+            driver = self._driver()
+            with calling.heard(self.account):
+                able = driver.capabilities()  # signs in
+                generation.learn(self.account, driver)
+        except SlowDown as fault:
+            self._later(fault)
+            return
+        require(able, row.does.operation)
+        target = self.external_id
+        if self.creates and newcomers.carries_mark(driver):
+            target = str(row.pk)
+        row.called_at = timezone.now()
+        self.lease.write(called_at=row.called_at, phase="", percent=None)
+        self._tell()
+        try:
+            with calling.heard(self.account):
+                task = row.does.call(driver, target, params)
+        except SlowDown as fault:  # refused before anything was done
+            self._later(fault)
+            return
+        except Unreachable as fault:  # it may have been heard
+            log.info("an action's call got no answer", action=str(row.pk), reason=fault.words)
+            self.lease.rest(LOOKS[-1], fault.words)
+            return
+        except Fault as fault:
+            self.end(JobState.FAILED, fault.words, driver)
+            return
+        row.task_ref = task.ref
+        self.lease.write(task_ref=task.ref, **passwords.sealed(row, task.password))
+        self._bind(driver, task.server_id)
+        self.look(driver)
 
+    def look(self, driver: ActingDriver | None = None) -> None:
+        """Ask the cloud how its task stands."""
+        try:
+            driver = driver or self._driver()
+            with calling.heard(self.account):
+                told = driver.task(Task(self.row.task_ref, self.external_id))
+        except (Unreachable, SlowDown) as fault:  # the cloud goes on without us: patience
+            self._wait(fault.words, pause(min(self.row.polls, 6), fault))
+            return
+        except Fault as fault:
+            words = f"The cloud took it on, and then could not say how it stands. {fault.words}"
+            self.end(JobState.FAILED, words, driver)
+            return
+        self._go_by(told, driver)
 
-def _wait(row: Action, lease: Lease, words: str, seconds: float, told: Progress | None = None) -> None:
-    """Park until the next look; give up when it took too long."""
-    if row.called_at is not None and timezone.now() - row.called_at > PATIENCE:
-        hours = int(PATIENCE.total_seconds() // 3600)
-        _end(row, lease, None, JobState.FAILED, f"The cloud had not finished it after {hours} hours.")
-        return
-    changed: dict[str, Any] = {}
-    if told is not None:
-        changed = {"phase": told.words[:255], "percent": told.percent}
-    lease.park(timezone.now() + timedelta(seconds=seconds), words, polls=row.polls + 1, **changed)
-    if told is None or (row.phase, row.percent) != (changed["phase"], changed["percent"]):
-        _tell(row)
+    def recover(self) -> None:
+        """The call was begun and its answer is not known. Look what became of it; call again only where it is safe."""
+        driver: ActingDriver | None = None
+        try:
+            driver = self._driver()
+            with calling.heard(self.account):
+                told = found_out(self.row, driver, self.external_id)
+        except (Unreachable, SlowDown) as fault:
+            self._wait(fault.words, pause(min(self.row.polls, 6), fault))
+            return
+        except Unknown as unknown:
+            self.end(JobState.INTERRUPTED, unknown.words, driver, unknown.server_id)
+            return
+        if told is None:
+            self.lease.again(0, "It was not heard by the cloud; it is asked again.", called_at=None)
+        else:
+            self._go_by(told, driver)
 
+    def _go_by(self, told: Progress, driver: ActingDriver) -> None:
+        if told.phase == Phase.RUNNING:
+            self._bind(driver, told.server_id)
+            self._wait("", LOOKS[min(self.row.polls, len(LOOKS) - 1)], told)
+        elif told.phase == Phase.FAILED:
+            words = told.words or "The cloud gave it up, and said no reason."
+            self.end(JobState.FAILED, words, driver, told.server_id)
+        else:
+            kept = passwords.sealed(self.row, told.password)
+            self.end(JobState.DONE, told.words or self.row.does.outcome, driver, told.server_id, **kept)
 
-def _end(row: Action, lease: Lease, driver: ActingDriver | None, state: JobState, words: str) -> None:
-    """The row ends together with what its server looks like by now."""
-    seen = _seen(row, driver) if driver is not None else None
-    with transaction.atomic():
-        if seen is not None:
-            _write(row, *seen)
-        lease.end(state, words, percent=100 if state == JobState.DONE else row.percent)
+    def _params(self) -> dict[str, Any]:
+        try:
+            return creating.params_of(self.row) if self.creates else self.row.params
+        except SealBroken as broken:
+            log.error("a sealed order does not open", action=str(self.row.pk), reason=str(broken))
+            raise Unexpected("The kept user data does not open. Staff see why in the log; order it again.") from broken
 
+    def _later(self, fault: SlowDown) -> None:
+        """Nothing was asked yet: rest for as long as the cloud wishes, but not for ever."""
+        if timezone.now() - self.row.queued_at > PATIENCE:
+            self.end(JobState.FAILED, f"It was not asked of the cloud. {fault.words}")
+            return
+        wait = pause(min(self.row.polls, 4), fault, base=2.0)
+        self.lease.rest(wait, fault.words, called_at=None, polls=self.row.polls + 1)
 
-def _seen(row: Action, driver: ActingDriver) -> tuple[str, ServerFacts | None] | None:
-    """The server's id there, and its facts (None: gone); None altogether when the cloud does not say."""
-    if row.server is None:
-        return None
-    try:
-        return row.server.external_id, driver.server(row.server.external_id)
-    except Fault as fault:  # the next reading of the account brings it
-        log.info("a server was not read after its action", action=str(row.pk), reason=fault.words)
-        return None
+    def _wait(self, words: str, seconds: float, told: Progress | None = None) -> None:
+        """Rest until the next look; give up when it took too long."""
+        row = self.row
+        if row.called_at is not None and timezone.now() - row.called_at > PATIENCE:
+            hours = int(PATIENCE.total_seconds() // 3600)
+            self.end(JobState.FAILED, f"The cloud had not finished it after {hours} hours.")
+            return
+        changed: dict[str, Any] = {}
+        if told is not None:
+            changed = {"phase": told.words[:255], "percent": told.percent}
+        self.lease.rest(seconds, words, polls=row.polls + 1, **changed)
+        if told is None or (row.phase, row.percent) != (changed["phase"], changed["percent"]):
+            self._tell()
 
+    def _bind(self, driver: ActingDriver, server_id: str) -> None:
+        """A new server's row, as soon as its cloud has told its id: the list shows how it comes to be."""
+        if not self.creates or not server_id or self.row.server_id:
+            return
+        seen = showing.seen(self.account, driver, server_id)
+        if seen is None or seen.facts is None:
+            return
+        found = showing.bind(self.row, self.lease, self.account, seen)
+        if found is not None:
+            self.row.server = found
 
-def _write(row: Action, external_id: str, facts: ServerFacts | None) -> None:
-    """Bring the server's row up to what was seen, unless its account went meanwhile."""
-    account = CloudAccount.objects.select_for_update(of=("self",), no_key=True).filter(pk=row.account_id).first()
-    if account is None or account.removed_at is not None:
-        return
-    found = Difference(vanished=[external_id]) if facts is None else Difference(changed=[(facts, facts.digest)])
-    writing.write(account, found)
+    def end(
+        self, state: JobState, words: str, driver: ActingDriver | None = None, server_id: str = "", **fields: Any
+    ) -> None:
+        """The row ends together with what its server looks like by now, where `driver` can tell."""
+        seen = showing.seen(self.account, driver, server_id or self.external_id) if driver is not None else None
+        with transaction.atomic():
+            if seen is not None:
+                deleted = state == JobState.DONE and self.row.does.operation == Operation.DELETE
+                found = showing.show(self.account, seen, deleted=deleted)
+                if self.creates and found is not None:
+                    fields["server"] = found
+            self.lease.end(state, words, percent=100 if state == JobState.DONE else self.row.percent, **fields)
 
-
-def _tell(row: Action) -> None:
-    notify.changed(row.customer_id, f"action-{row.pk}")
-    notify.changed(row.customer_id, f"server-{row.server_id}")
+    def _tell(self) -> None:
+        notify.changed(self.row.customer_id, f"action-{self.row.pk}")
+        if self.row.server_id:
+            notify.changed(self.row.customer_id, f"server-{self.row.server_id}")

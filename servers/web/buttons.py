@@ -8,6 +8,9 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from accounts import ready
+from accounts.clouds.operations import Operation
+from accounts.models import CloudAccount
 from servers.actions import ability
 from servers.actions.kinds import KINDS
 from servers.models import Server
@@ -29,6 +32,21 @@ def in_bulk(kinds: Iterable[str], where: str = "formaction") -> list[dict[str, A
     ]  # fmt: skip
 
 
+def create(accounts: Iterable[CloudAccount], chosen: CloudAccount | None = None) -> dict[str, str] | None:
+    """ "New server" of the list: its address, or the reason where no account can; None where there is no account."""
+    listed = [chosen] if chosen else list(accounts)
+    if not listed:
+        return None
+    reason = ""
+    for account in listed:
+        words = ready.refusal(account, Operation.CREATE)
+        if not words:
+            reason = ""
+            break
+        reason = reason or words
+    return {"href": reverse("actions:create") + (f"?account={chosen.pk}" if chosen else ""), "reason": reason}
+
+
 def of_server(server: Server, *others: dict[str, Any]) -> dict[str, Any]:
     """`power_buttons` and `more_buttons` (with `others` among them) of a server's page, and the action under way."""
     acting = ability.under_way([server]).get(server.pk)
@@ -45,9 +63,13 @@ def of_server(server: Server, *others: dict[str, Any]) -> dict[str, Any]:
     snapshots = {
         "label": "Snapshots", "icon": "history", "href": reverse("actions:snapshots", args=[server.pk]), "reason": "",
     }  # fmt: skip
+    another = {
+        "label": "New server like this", "icon": "plus", "href": f"{reverse('actions:create')}?like={server.pk}",
+        "reason": ready.refusal(server.account, Operation.CREATE, server.customer),
+    }  # fmt: skip
     return {
         "power_buttons": [made(name) for name in _POWER],
-        "more_buttons": [*map(made, _MORE), snapshots, {"line": True}, *others, made("delete")],
+        "more_buttons": [*map(made, _MORE), snapshots, another, {"line": True}, *others, made("delete")],
         "acting": acting,
         "acting_title": f"{acting.does.doing} {server.name}" if acting else "",
     }

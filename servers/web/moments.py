@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.models import SyncRun
 from console.models import AuditEntry
-from servers.actions.kinds import KINDS, Kind
+from servers.actions.kinds import EVERY, Kind
 from servers.installs.models import Install
 
 # verb → tone of the mark, what was done. The name of the target follows; a verb that is not here is shown as it is.
@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "install.started": ("changing", "Started an install"),
     "invitation.accepted": ("running", "Accepted an invitation:"),
     "invitation.declined": ("stopped", "Declined an invitation:"),
+    "password.told": ("stopped", "Was told the first password of"),
     "person.password_set": ("stopped", "Set a password:"),
     "person.signed_in": ("stopped", "Signed in:"),
     "token.issued": ("stopped", "Issued an API token:"),
@@ -64,8 +65,8 @@ class Moment:
 
 
 def of_audit(entry: AuditEntry) -> Moment:
-    if entry.verb.startswith("action.") and entry.detail.get("kind") in KINDS:
-        return _of_action(entry, KINDS[entry.detail["kind"]])
+    if entry.verb.startswith("action.") and entry.detail.get("kind") in EVERY:
+        return _of_action(entry, EVERY[entry.detail["kind"]])
     tone, what = VERBS.get(entry.verb, ("stopped", entry.verb.replace("_", " ").replace(".", ": ").capitalize()))
     by = entry.actor_name or entry.get_actor_kind_display()
     if entry.on_behalf_of:
@@ -85,7 +86,7 @@ def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     batch = str(entry.detail.get("batch", ""))
     href = reverse("actions:batch", args=[batch]) if batch else ""
     words = str(entry.detail.get("outcome", ""))
-    words = "" if words == f"{kind.past}." else words
+    words = "" if words == kind.outcome else words
     return Moment(entry.at, "running" if done else "failed", what, entry.target_name, href, words, by)
 
 

@@ -52,6 +52,7 @@ def page(request: HttpRequest) -> HttpResponse:
     except QueryError as refusal:
         wrong = refusal.words
     watching.note(server.pk for server in found.rows)
+    chosen = next((one for one in reach.accounts if asked.account), None)
     context = {
         "section": "servers",
         "asked": asked,
@@ -65,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "newer": asked.at(found.newer),
         "older": asked.at(found.older),
         "trouble": _trouble(reach.accounts),
-        "account": next((one for one in reach.accounts if asked.account), None),
+        "account": chosen,
         "empty": "" if found.rows or wrong else _empty(seen, reach, asked, query),
         "clear": asked.asking(""),
         "bulk_actions": [
@@ -73,6 +74,7 @@ def page(request: HttpRequest) -> HttpResponse:
             *buttons.in_bulk(("start", "stop", "reboot"), "href"),
         ],
         "bulk_more": buttons.in_bulk(("reset", "suspend", "resume", "resize", "snapshot", "", "delete")),
+        "new_server": buttons.create(reach.accounts, chosen),
         "install_rest": _install_rest(asked, query, counts),
     }
     return render(request, "servers/list.html", context)

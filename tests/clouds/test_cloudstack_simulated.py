@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from accounts.clouds import State
 from accounts.clouds.cloudstack import CloudStack
 from accounts.clouds.cloudstack_capabilities import CAPABILITIES, NEWEST, generation
-from accounts.clouds.operations import Operation, Order, Phase, Progress, Size, Task
+from accounts.clouds.operations import Operation, Order, Phase, Progress, Task
 from console.demo.cloudstack import Cloud, Site, serve
 from console.lib.faults import Refused
 from tests.clouds.cloudstack_account import listing, opened
@@ -58,31 +57,6 @@ def test_every_server_is_listed_once(version: str, many: int) -> None:
         gone = {one.id for one in site.cloud.machines.values() if one.state in ("Destroyed", "Expunging")}
         assert sorted(facts.external_id for facts in found) == sorted(set(site.cloud.machines) - gone)
         assert all(facts.size and facts.image and facts.region and facts.memory_mb for facts in found)
-
-
-def test_what_a_generation_cannot_is_refused_with_its_reason_before_any_call_of_it(
-    either: tuple[Site, CloudStack],
-) -> None:
-    site, driver = either
-    driver.check()
-    before = driver.calls
-    size = Size("s", "s")
-    calls: dict[Operation, tuple[Any, ...]] = {
-        Operation.SUSPEND: ("vm",), Operation.RESUME: ("vm",), Operation.CONFIRM_RESIZE: ("vm",),
-        Operation.REVERT_RESIZE: ("vm",), Operation.CONSOLE_TEXT: ("vm",), Operation.CONSOLE_URL: ("vm",),
-        Operation.METADATA: ("vm",), Operation.SET_METADATA: ("vm", {}), Operation.USER_DATA: ("vm",),
-        Operation.RESET: ("vm",), Operation.REVERT_SNAPSHOT: ("vm", "s"), Operation.RESIZE: ("vm", size),
-    }  # fmt: skip
-    refused = [operation for operation, can in driver.capabilities().items() if not can.allowed]
-    for operation in refused:
-        if operation is Operation.CHANGES:
-            with pytest.raises(Refused, match=r"4\.17"):
-                driver.changes(site.cloud.clock())
-            continue
-        with pytest.raises(Refused) as said:
-            getattr(driver, operation.value)(*calls[operation])
-        assert said.value.words == driver.capabilities()[operation].reason
-    assert driver.calls == before
 
 
 def test_what_no_generation_can_is_refused_without_a_single_call() -> None:
@@ -199,11 +173,6 @@ def test_a_zone_narrows_the_account_and_one_that_there_is_not_is_named() -> None
         assert listing(narrowed) == [facts for facts in everything if facts.region == zone]
         with pytest.raises(Refused, match=f"no zone 'Mars'.*{zone}"):
             listing(opened(site.url, credentials=site.cloud.credentials, region="Mars"))
-
-
-def test_a_server_that_never_was_is_none(either: tuple[Site, CloudStack]) -> None:
-    _, driver = either
-    assert driver.server("00000000-0000-4000-8000-000000000000") is None
 
 
 def test_the_clouds_own_limit_is_told() -> None:

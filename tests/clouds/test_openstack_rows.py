@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.clouds.openstack_account import (
 
 
 def facts_of(**more: Any) -> ServerFacts:
-    found = rows.facts(row(1) | more, "r", {})
+    found = rows.facts(rows.read(json.dumps(row(1) | more).encode()), "r", {})
     assert found is not None
     return found
 
@@ -64,12 +65,9 @@ def test_addresses_keep_kind_and_mac_in_an_order_that_does_not_change() -> None:
 
 
 def test_old_shapes_are_read_integer_ids_bare_addresses_and_numbered_sizes() -> None:
-    found = rows.facts(
-        {"id": 7, "name": "d0", "status": "ACTIVE", "addresses": {"public": [], "private": ["10.1.0.3"]},
-         "imageId": 3, "flavorId": 2, "uuid": "x"},
-        "",
-        {"2": rows.Flavor("m1.small", 1, 2048, 20)},
-    )  # fmt: skip
+    raw = {"id": 7, "name": "d0", "status": "ACTIVE", "addresses": {"public": [], "private": ["10.1.0.3"]},
+           "imageId": 3, "flavorId": 2, "uuid": "x"}  # fmt: skip
+    found = rows.facts(rows.read(json.dumps(raw).encode()), "", {"2": rows.Flavor("m1.small", 1, 2048, 20)})
     assert found is not None
     assert (found.external_id, found.image, found.size, found.memory_mb) == ("7", "3", "m1.small", 2048)
     assert found.addresses == (Address("10.1.0.3", 4, "", "private"),)
@@ -123,7 +121,7 @@ KEYS = [
 @given(st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     try:
-        found = rows.facts(held, "", {})
+        found = rows.facts(rows.read(json.dumps(held).encode()), "", {})
     except Unexpected:
         return
     assert found is None or found.digest

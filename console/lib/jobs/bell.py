@@ -21,10 +21,15 @@ def ring(name: str, pk: Any) -> None:
     transaction.on_commit(lambda: ring_now(name, pk))
 
 
-def ring_now(name: str, pk: Any) -> bool:
+def ring_in(name: str, pk: Any, seconds: float) -> None:
+    """As `ring`, but the worker looks after `seconds` (few: a worker holds the message meanwhile, and no thread)."""
+    transaction.on_commit(lambda: ring_now(name, pk, seconds))
+
+
+def ring_now(name: str, pk: Any, seconds: float = 0.0) -> bool:
     """Send the message at once. False when the broker did not take it."""
     try:
-        current_app.send_task(name, args=[str(pk)], ignore_result=True, retry=False)
+        current_app.send_task(name, args=[str(pk)], ignore_result=True, retry=False, countdown=seconds or None)
     except (OSError, KombuError, RedisError) as fault:
         log.warning("doorbell not heard", task=name, pk=str(pk), reason=str(fault))
         return False

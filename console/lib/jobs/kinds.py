@@ -12,11 +12,15 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from console.lib.faults import Fault, SlowDown, Unreachable
+from console.lib.jobs.bell import ring_in
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
 from console.lib.jobs.rows import Job, JobState
 
 log = structlog.get_logger(__name__)
 J = TypeVar("J", bound=Job)
+
+SOON = 20.0  # seconds: a row that rests no longer is rung for at its moment; the sweep comes for the others
+LATE = 0.05  # seconds by which that ring comes after the moment, since before it the row is not to be had
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def work(kind: Kind, function: Callable[[Any, Lease], str | None], row: Any, lea
         close_old_connections()
     except Exception as fault:  # noqa: BLE001  # the row must end with words whatever broke; the trace goes to the log
         _settle(kind, row, lease, fault)
+    if lease.resumes is not None and lease.resumes <= SOON:
+        ring_in(kind.name, lease.pk, lease.resumes + LATE)
 
 
 def _settle(kind: Kind, row: Any, lease: Lease, fault: Exception) -> None:

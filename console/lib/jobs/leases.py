@@ -27,10 +27,14 @@ class Lost(Exception):
 
 
 class Lease:
-    """The right to work on one row. Every write carries the fence number; a stale one raises `Lost`."""
+    """The right to work on one row. Every write carries the fence number; a stale one raises `Lost`.
+
+    `resumes`: in how many seconds the row is to be taken up again, once it was put back or rests.
+    """
 
     def __init__(self, model: type[Job], pk: Any, fence: int, seconds: float) -> None:
         self.model, self.pk, self.fence, self.seconds = model, pk, fence, seconds
+        self.resumes: float | None = None
 
     def _mine(self) -> models.QuerySet[Any]:
         return self.model._default_manager.filter(pk=self.pk, fence=self.fence, state=JobState.RUNNING)
@@ -60,6 +64,19 @@ class Lease:
             state=JobState.WAITING, due_at=until, outcome=outcome, leased_until=None, rung_at=None, attempts=0, **fields
         )
 
+    def rest(self, seconds: float, outcome: str = "", **fields: Any) -> None:
+        """Let go for some seconds by the database's clock, which also says when the row may be taken up again."""
+        self.write(
+            state=JobState.WAITING,
+            due_at=Now() + timedelta(seconds=seconds),
+            outcome=outcome,
+            leased_until=None,
+            rung_at=None,
+            attempts=0,
+            **fields,
+        )
+        self.resumes = seconds
+
     def again(self, seconds: float, outcome: str, **fields: Any) -> None:
         """Put it back; a worker tries again after `seconds`."""
         self.write(
@@ -70,6 +87,7 @@ class Lease:
             rung_at=None,
             **fields,
         )
+        self.resumes = seconds
 
 
 def announce(model: type[Job], pks: Iterable[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The demo's simulated OpenStack, in the foreground; a child of `manage.py up` in demo mode."""
+"""The demo's simulated clouds, in the foreground; a child of `manage.py up` in demo mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from console.demo.running import CannotStart, Demo
 
 
 class Command(BaseCommand):
-    help = "Run the demo's simulated OpenStack and its SSH-accepting instances until SIGTERM or Ctrl-C."
+    help = "Run the demo's simulated clouds and their SSH-accepting instances until SIGTERM or Ctrl-C."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
         try:
-            demo = Demo(options["home"], options["port"], alone=True)
+            demo = Demo(options["home"], options["port"], alone=True, whole=True)
             found = demo.start()
         except CannotStart as fault:
             raise CommandError(str(fault)) from fault

@@ -1,4 +1,4 @@
-"""First start in demo mode: a provider, its simulated cloud, a customer whose servers stand in the list."""
+"""First start in demo mode: two providers, their simulated clouds, a customer whose servers stand in one list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from console.demo import seed
 
 
 class Command(BaseCommand):
-    help = "Seed the demo: North Cloud with a simulated OpenStack, one customer, one account. Twice is harmless."
+    help = "Seed the demo: two providers, a cloud of every kind, one person with accounts at all. Twice is harmless."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

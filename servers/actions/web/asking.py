@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
@@ -14,10 +13,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from accounts import ready
+from accounts.clouds.operations import Operation, Size
 from accounts.visit import visit
 from console.lib.denials import Denied, Wrong
 from console.lib.faults import Fault
 from console.lib.pages import person, signed_in
+from console.templatetags.look import megabytes
 from servers.actions import ability, actions, offers
 from servers.actions.kinds import KINDS, Kind
 from servers.actions.models import ActionBatch
@@ -41,6 +43,16 @@ class Chosen:
         return ",".join(str(server.pk) for server in self.able)
 
 
+@dataclass(frozen=True)
+class Shapes:
+    """The sizes to choose from; or `free`: CPUs and memory are said instead; or the `fault` why neither is known."""
+
+    sizes: Sequence[Size] = ()
+    free: bool = False
+    fault: str = ""
+    has: str = ""
+
+
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
@@ -61,13 +73,14 @@ def new(request: HttpRequest) -> HttpResponse:
         first = {"targets": chosen.frozen, "kind": does.name, "snapshot_id": request.GET.get("snapshot_id", "")}
         if does.name == "rename" and chosen.able:
             first["name"] = chosen.able[0].name
-        sizes, fault = _sizes(does, chosen)
-        return _form(request, does, ActionForm(initial=first, does=does, sizes=sizes), chosen, fault)
+        shapes = _shapes(does, chosen)
+        form = ActionForm(initial=first, does=does, sizes=shapes.sizes, free=shapes.free, has=shapes.has)
+        return _form(request, does, form, chosen, shapes.fault)
     chosen = _sorted_out(does, *picking.by_ids(request.POST.get("targets", ""), seen, actions.MOST))
-    sizes, fault = _sizes(does, chosen)
-    form = ActionForm(request.POST, does=does, sizes=sizes)
+    shapes = _shapes(does, chosen)
+    form = ActionForm(request.POST, does=does, sizes=shapes.sizes, free=shapes.free, has=shapes.has)
     everyone = [*chosen.able, *(server for server, _ in chosen.unable)]  # frozen: one that cannot be by now says why
-    if form.is_valid() and everyone and not fault:
+    if form.is_valid() and everyone and not shapes.fault:
         try:
             return _on_the_way(request, _start(does, everyone, form, request))
         except Wrong as wrong:
@@ -76,7 +89,7 @@ def new(request: HttpRequest) -> HttpResponse:
             form.add_error(None, denial.words)
     elif not everyone:
         form.add_error(None, "There is nothing to do it to. Select servers in the list.")
-    return _form(request, does, form, chosen, fault, status=422)
+    return _form(request, does, form, chosen, shapes.fault, status=422)
 
 
 def _sorted_out(does: Kind, servers: list[Server], gone: int = 0) -> Chosen:
@@ -88,17 +101,30 @@ def _sorted_out(does: Kind, servers: list[Server], gone: int = 0) -> Chosen:
     )
 
 
-def _sizes(does: Kind, chosen: Chosen) -> tuple[Sequence[Any], str]:
-    """The sizes to choose from, and why there are none."""
+def _shapes(does: Kind, chosen: Chosen) -> Shapes:
+    """What a resize can choose from, and why there is nothing."""
     if does.name != "resize" or not chosen.able:
-        return (), ""
+        return Shapes()
     accounts = {server.account_id: server.account for server in chosen.able}
+    tables = [ready.table(account) for account in accounts.values()]
+    if all(table is not None and not table[Operation.SIZES].allowed for table in tables):
+        return Shapes(free=True, has=_has(chosen.able))
     if len(accounts) > 1:
-        return (), "These servers are in several accounts, whose sizes differ. Resize those of one account at a time."
+        return Shapes(
+            fault="These servers are in several accounts, whose sizes differ. Resize those of one account at a time."
+        )
     try:
-        return offers.sizes(next(iter(accounts.values()))), ""
+        return Shapes(offers.sizes(next(iter(accounts.values()))))
     except Fault as fault:
-        return (), fault.words
+        return Shapes(fault=fault.words)
+
+
+def _has(servers: Sequence[Server]) -> str:
+    """ "It has 2 CPUs and 4 GB now.", where it is one server that says so."""
+    one = servers[0]
+    if len(servers) > 1 or not one.cpus or not one.memory_mb:
+        return ""
+    return f"It has {one.cpus} CPU{'s' * (one.cpus > 1)} and {megabytes(one.memory_mb)} now."
 
 
 def _start(does: Kind, servers: list[Server], form: ActionForm, request: HttpRequest) -> list[ActionBatch]:

@@ -13,11 +13,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.visit import visit
 from console.lib.jobs.rows import ACTIVE, ENDED, JobState
-from console.lib.pages import signed_in
-from servers.actions import actions
+from console.lib.pages import person, signed_in
+from servers.actions import actions, passwords
 from servers.actions.models import Action, ActionBatch
 
 PAGE = 100
+SHOWN = ("name", "image_name", "size_name")  # of the parameters
 VIEWS = {
     "all": ("All", Q(), "total"),
     "active": ("Under way", Q(state__in=ACTIVE), "active"),
@@ -28,9 +29,10 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Line:
-    """A server of a batch as its line shows it."""
+    """A server of a batch as its line shows it. `mine`: whoever looks is who asked for it."""
 
     row: Action
+    mine: bool
 
     @property
     def label(self) -> str:
@@ -46,12 +48,17 @@ class Line:
     @property
     def words(self) -> str:
         if self.row.state == JobState.DONE:
-            return "" if self.row.outcome == f"{self.row.does.past}." else self.row.outcome
+            return "" if self.row.outcome == self.row.does.outcome else self.row.outcome
         return self.row.outcome or self.row.phase
 
     @property
     def href(self) -> str:
         return reverse("servers:server", args=[self.row.server_id]) if self.row.server_id else ""
+
+    @property
+    def password(self) -> bool:
+        """Whether its first password can be shown to who looks."""
+        return self.mine and passwords.has_one(self.row)
 
     @property
     def took(self) -> float | None:
@@ -85,9 +92,9 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "section": "activity",
         "batch": batch,
         "does": batch.does,
-        "params": [value for name, value in batch.params.items() if name in ("name", "size_name")],
+        "params": [batch.params[name] for name in SHOWN if batch.params.get(name)],
         "counts": counts,
-        "lines": [Line(row) for row in found[:PAGE]],
+        "lines": [Line(row, batch.by_id == person(request).pk) for row in found[:PAGE]],
         "views": [(label, f"{here}?show={key}" if key != "all" else here, counts[name], key == show)
                   for key, (label, _, name) in VIEWS.items() if counts[name] or key in ("all", show)],
         "newer": f"{here}?show={show}&page={at}" if at else "",
@@ -100,9 +107,13 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def line(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One line, as the page draws it."""
-    rows = Action.objects.filter(customer__in=[customer.pk for customer in visit(request).customers])
-    row: Action = get_object_or_404(rows, pk=pk)
-    return render(request, "actions/line.html", {"line": Line(row)})
+    row: Action = get_object_or_404(rows_of(request).select_related("batch"), pk=pk)
+    return render(request, "actions/line.html", {"line": Line(row, row.batch.by_id == person(request).pk)})
+
+
+def rows_of(request: HttpRequest) -> QuerySet[Action]:
+    """The rows of customers that are open to this request."""
+    return Action.objects.filter(customer__in=[customer.pk for customer in visit(request).customers])
 
 
 def _rows(batch: ActionBatch) -> QuerySet[Action]:

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import clouds
+from accounts import ready
 from accounts.clouds.operations import Operation, Snapshot
 from accounts.visit import visit
 from console.lib.faults import Fault
@@ -27,7 +27,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
     server = get_object_or_404(servers.defer("account__sealed", "account__pending_sealed"), pk=pk)
     fault = ""
     found: tuple[Snapshot, ...] = ()
-    table = clouds.capabilities(server.account.endpoint.platform, server.account.generation)
+    table = ready.table(server.account)
     if table and (words := table[Operation.SNAPSHOTS].refusal()):
         fault = words
     else:

@@ -17,9 +17,28 @@ _ACTION: dict[str, Any] = {
     "phase": "powering-off",
     "percent": None,
     "outcome": "",
+    "has_password": False,
     "queued_at": "2025-01-07T09:30:00Z",
     "started_at": "2025-01-07T09:30:01Z",
     "ended_at": None,
+}
+_ORDER: dict[str, Any] = {
+    "name": "shop", "image": "70a599e0-31e7-49b7-b260-868f441e862b", "size": "2", "key_name": "laptop",
+}  # fmt: skip
+_ORDERED = _ACTION | {
+    "server_id": None,
+    "name": "shop",
+    "kind": "create",
+    "params": _ORDER,
+    "state": "queued",
+    "phase": "",
+}
+_OFFERS: dict[str, Any] = {
+    "sizes": [{"id": "2", "name": "m1.small", "cpus": 1, "memory_mb": 2048, "disk_gb": 20}],
+    "images": [{"id": _ORDER["image"], "name": "debian-12", "min_disk_gb": 2, "min_memory_mb": None, "zone": ""}],
+    "networks": [],
+    "key_pairs": [{"name": "laptop", "fingerprint": "c7:00:1e:6f:30:3a:4b:5c:6d:7e:8f:90:a1:b2:c3:d4"}],
+    "missing": {"networks": "OpenStack Essex shows its networks to administrators only. It picks one itself."},
 }
 _INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
 _STARTED = {
@@ -33,5 +52,11 @@ STOP = OpenApiExample("Stop it", {"kind": "stop"}, request_only=True)
 RESIZE = OpenApiExample("Another size", {"kind": "resize", "size": "4"}, request_only=True)
 SNAPSHOT = OpenApiExample("A snapshot", {"kind": "snapshot", "name": "before-upgrade"}, request_only=True)
 ACTION = OpenApiExample("Under way", _ACTION, response_only=True, status_codes=["200", "202"])
+ORDER = OpenApiExample(
+    "A small one", {"account_id": "7d7c2b0e-5a43-4a2e-8a0e-0d2f0c1b9f55", **_ORDER}, request_only=True
+)
+ORDERED = OpenApiExample("Just ordered", _ORDERED, response_only=True, status_codes=["202"])
+OFFERS = OpenApiExample("Of an old cloud", _OFFERS, response_only=True, status_codes=["200"])
+PASSWORD = OpenApiExample("Told this once", {"password": "Zq7-example-only"}, response_only=True, status_codes=["200"])
 INSTALL = OpenApiExample("With a key", _INSTALL, request_only=True)
 INSTALLING = OpenApiExample("Just started", _STARTED, response_only=True, status_codes=["200", "202"])

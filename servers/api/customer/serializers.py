@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import CloudAccount
 from console.lib.api.strict import In
+from servers.actions import passwords
 from servers.actions.kinds import KINDS
 from servers.actions.models import Action
 from servers.api.serializers import ServerOut
@@ -50,12 +51,92 @@ class ActionIn(In):
     )
 
 
+class OrderIn(In):
+    account_id = serializers.UUIDField(help_text="The account, as in `GET accounts`.")
+    name = serializers.CharField(max_length=255)
+    image = serializers.CharField(max_length=255, help_text="The cloud's id of the image, as in `GET …/offers`.")
+    size = serializers.CharField(max_length=255, required=False, help_text="The cloud's id of the size.")
+    cpus = serializers.IntegerField(min_value=1, required=False, help_text="Where sizes are free.")
+    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="Where sizes are free.")
+    networks = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, help_text="Ids. Left out: the cloud's default."
+    )
+    key_name = serializers.CharField(max_length=255, required=False, help_text="The name of a key pair of the account.")
+    user_data = serializers.CharField(
+        required=False, trim_whitespace=False, write_only=True, help_text="A text of at most 16 KB. It is kept sealed."
+    )
+    zone = serializers.CharField(max_length=255, required=False, help_text="Where the cloud has more than one.")
+
+
+class KindOut(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the name of the key, not of the field
+    possible = serializers.BooleanField()
+    reason = serializers.CharField(allow_blank=True, help_text="Why not, as a sentence.")
+    needs = serializers.ListField(child=serializers.CharField(), help_text="Fields that must be given with it.")
+    danger = serializers.BooleanField(help_text="Nobody can bring back what it takes away.")
+
+
+class SizeOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    cpus = serializers.IntegerField(allow_null=True)
+    memory_mb = serializers.IntegerField(allow_null=True)
+    disk_gb = serializers.IntegerField(allow_null=True)
+
+
+class ImageOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    min_disk_gb = serializers.IntegerField(allow_null=True)
+    min_memory_mb = serializers.IntegerField(allow_null=True)
+    zone = serializers.CharField(allow_blank=True)
+
+
+class NetworkOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    zone = serializers.CharField(allow_blank=True)
+
+
+class KeyPairOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    fingerprint = serializers.CharField(allow_blank=True)
+
+
+class OffersOut(serializers.Serializer[Any]):
+    sizes = SizeOut(many=True)
+    images = ImageOut(many=True)
+    networks = NetworkOut(many=True)
+    key_pairs = KeyPairOut(many=True)
+    missing = serializers.DictField(
+        child=serializers.CharField(), help_text="List → why this platform does not have it."
+    )
+
+
+class SnapshotOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    created_at = serializers.DateTimeField(allow_null=True)
+    current = serializers.BooleanField(help_text="The server goes on from this one.")
+
+
+class PasswordOut(serializers.Serializer[Any]):
+    password = serializers.CharField()
+
+
 class ActionOut(serializers.ModelSerializer[Action]):
     server_id = serializers.UUIDField(allow_null=True)
     params = serializers.DictField()
     phase = serializers.CharField(help_text="Where it is, in the cloud's own words.")
     percent = serializers.IntegerField(allow_null=True, help_text="Where the cloud says.")
     outcome = serializers.CharField(help_text="How it ended, or why it waits; the cloud's own words when it refused.")
+    has_password = serializers.SerializerMethodField(
+        help_text="A first password waits: POST actions/{id}/password tells it, once, to who ordered the server."
+    )
+
+    def get_has_password(self, row: Action) -> bool:
+        return passwords.has_one(row)
 
     class Meta:
         model = Action
@@ -69,6 +150,7 @@ class ActionOut(serializers.ModelSerializer[Action]):
             "phase",
             "percent",
             "outcome",
+            "has_password",
             "queued_at",
             "started_at",
             "ended_at",

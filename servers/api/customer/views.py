@@ -2,90 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
-from accounts.models import CloudAccount
-from console.lib.api.paging import Pages
-from console.models import User
-from providers.api.tokenauth import TokenAuthentication, TokenHasScope
-from providers.models import ApiToken, Customer
-from servers import finding, presence
-from servers.actions import actions
-from servers.actions.models import Action
+from console.lib.api.schema import Error
+from servers import finding
+from servers.actions import ability, actions, creating
 from servers.api.customer import examples
+from servers.api.customer.base import ByName, CustomerView
 from servers.api.customer.serializers import (
     ActionIn,
     ActionOut,
     InstallIn,
     InstallOut,
+    KindOut,
     MyAccountOut,
     MyServerOut,
+    OrderIn,
     params_of,
 )
 from servers.finding import Reach
 from servers.installs import install
 from servers.installs.models import InstallBatch
-from servers.models import Server
 from servers.query import QueryError, parse
 
 
-class ByName(Pages):
-    fields = ("name", "id")
-
-
-class CustomerView(APIView):
-    """A call of the customer API. `scopes` names what each method wants; a foreign id is a 404."""
-
-    authentication_classes = (TokenAuthentication,)
-    permission_classes = (TokenHasScope,)
-    scopes: ClassVar[dict[str, str]] = {}
-
-    @property
-    def token(self) -> ApiToken:
-        return self.request.auth  # type: ignore[return-value]  # TokenHasScope let no stranger in
-
-    @property
-    def customer(self) -> Customer:
-        return self.token.customer
-
-    @property
-    def person(self) -> User:
-        return self.token.user
-
-    def accounts(self) -> QuerySet[CloudAccount]:
-        rows = CloudAccount.objects.of([self.customer.pk]).select_related("endpoint")
-        return rows.defer("sealed", "pending_sealed", "endpoint__ca")
-
-    def servers(self) -> QuerySet[Server]:
-        rows = Server.objects.of([self.customer.pk]).select_related("account__endpoint", "customer", "agent")
-        mine: QuerySet[Server] = rows.defer("account__sealed", "account__pending_sealed")
-        return mine.annotate(presence=presence.word())
-
-    def server(self, pk: UUID) -> Server:
-        found: Server | None = self.servers().filter(pk=pk).first()
-        if found is None:
-            raise NotFound("You have no server with this id.", "server_unknown")
-        return found
-
-    def given(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
-        if not isinstance(self.request.data, dict):
-            raise ValidationError(["Send a JSON object."])
-        wanted = serializer(data=self.request.data)
-        wanted.is_valid(raise_exception=True)
-        return dict(wanted.validated_data)
-
-
 class Servers(CustomerView):
-    scopes: ClassVar = {"GET": "servers:read"}
+    scopes: ClassVar = {"GET": "servers:read", "POST": "actions:write"}
     pagination_class = ByName
 
     @extend_schema(
@@ -104,6 +52,17 @@ class Servers(CustomerView):
         found = paging.paginate_queryset(rows, request, self)
         return paging.get_paginated_response(MyServerOut(found, many=True).data)
 
+    @extend_schema(
+        operation_id="my_servers_create", tags=["Your servers"], request=OrderIn,
+        responses={202: ActionOut, 409: Error}, examples=[examples.ORDER, examples.ORDERED],
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        """Create a server. 202 with a row to follow: `server_id` is set as soon as its cloud has told which it is."""
+        fields = self.given(OrderIn)
+        account = self.account(fields.pop("account_id"))
+        batch = creating.create(account, order=fields, by=self.person, customer=self.customer)
+        return Response(ActionOut(batch.actions.get()).data, status=202)
+
 
 class OneServer(CustomerView):
     scopes: ClassVar = {"GET": "servers:read"}
@@ -115,7 +74,15 @@ class OneServer(CustomerView):
 
 
 class ServerActions(CustomerView):
-    scopes: ClassVar = {"POST": "actions:write"}
+    scopes: ClassVar = {"GET": "servers:read", "POST": "actions:write"}
+
+    @extend_schema(operation_id="my_actions_possible", tags=["Your servers"], responses=KindOut(many=True))
+    def get(self, request: Request, pk: UUID) -> Response:
+        """What can be done to a server at the moment, and why the rest cannot. Nothing is asked of its cloud."""
+        told = [{"kind": kind.name, "label": kind.label, "possible": not reason, "reason": reason,
+                 "needs": kind.needs, "danger": kind.danger}
+                for kind, reason in ability.offered(self.server(pk))]  # fmt: skip
+        return Response(KindOut(told, many=True).data)
 
     @extend_schema(
         operation_id="my_actions_create", tags=["Your servers"], request=ActionIn, responses={202: ActionOut},
@@ -138,10 +105,7 @@ class OneAction(CustomerView):
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """How an action stands."""
-        found = Action.objects.filter(customer=self.customer, pk=pk).first()
-        if found is None:
-            raise NotFound("You have no action with this id.", "action_unknown")
-        return Response(ActionOut(found).data)
+        return Response(ActionOut(self.action_row(pk)).data)
 
 
 class Accounts(CustomerView):

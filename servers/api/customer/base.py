@@ -1,0 +1,78 @@
+"""What every call of the customer API stands on: who asks, and what is theirs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts.models import CloudAccount
+from console.lib.api.paging import Pages
+from console.models import User
+from providers.api.tokenauth import TokenAuthentication, TokenHasScope
+from providers.models import ApiToken, Customer
+from servers import presence
+from servers.actions.models import Action
+from servers.models import Server
+
+
+class ByName(Pages):
+    fields = ("name", "id")
+
+
+class CustomerView(APIView):
+    """A call of the customer API. `scopes` names what each method wants; a foreign id is a 404."""
+
+    authentication_classes = (TokenAuthentication,)
+    permission_classes = (TokenHasScope,)
+    scopes: ClassVar[dict[str, str]] = {}
+
+    @property
+    def token(self) -> ApiToken:
+        return self.request.auth  # type: ignore[return-value]  # TokenHasScope let no stranger in
+
+    @property
+    def customer(self) -> Customer:
+        return self.token.customer
+
+    @property
+    def person(self) -> User:
+        return self.token.user
+
+    def accounts(self) -> QuerySet[CloudAccount]:
+        rows = CloudAccount.objects.of([self.customer.pk]).select_related("endpoint")
+        return rows.defer("sealed", "pending_sealed", "endpoint__ca")
+
+    def servers(self) -> QuerySet[Server]:
+        rows = Server.objects.of([self.customer.pk]).select_related("account__endpoint", "customer", "agent")
+        mine: QuerySet[Server] = rows.defer("account__sealed", "account__pending_sealed")
+        return mine.annotate(presence=presence.word())
+
+    def server(self, pk: UUID) -> Server:
+        found: Server | None = self.servers().filter(pk=pk).first()
+        if found is None:
+            raise NotFound("You have no server with this id.", "server_unknown")
+        return found
+
+    def account(self, pk: UUID) -> CloudAccount:
+        found: CloudAccount | None = self.accounts().filter(pk=pk).first()
+        if found is None:
+            raise NotFound("You have no account with this id.", "account_unknown")
+        return found
+
+    def action_row(self, pk: UUID) -> Action:
+        found: Action | None = Action.objects.filter(customer=self.customer, pk=pk).first()
+        if found is None:
+            raise NotFound("You have no action with this id.", "action_unknown")
+        return found
+
+    def given(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        if not isinstance(self.request.data, dict):
+            raise ValidationError(["Send a JSON object."])
+        wanted = serializer(data=self.request.data)
+        wanted.is_valid(raise_exception=True)
+        return dict(wanted.validated_data)
