@@ -111,7 +111,8 @@ def test_each_server_is_discovered_once_and_lost_when_it_is_really_gone(site: Si
     [lost] = told()
     assert (lost["type"], lost["server_external_id"], lost["name"]) == ("server.lost", gone.id, gone.name)
     site.cloud.instances[gone.id] = gone
-    site.cloud.set_status(gone.id, "ACTIVE")
+    gone.status = "ACTIVE"
+    site.cloud._order.clear()
     CloudAccount.objects.update(changes_from=None)  # a whole listing
     sync.now(account)
     assert [(one["type"], one["server_external_id"]) for one in told()] == [("server.discovered", gone.id)]
