@@ -15,7 +15,7 @@ from console.lib.valkey import client as valkey
 from providers import calls, keys, limits, replays
 from providers.models import ApiCall, ProviderKey
 from tests.factories import ProviderFactory
-from tests.test_provider_api import ADA, Api, shaped
+from tests.provider_api.calls import ADA, Api, shaped
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.acting import served, settle
 from tests.conftest import People
 from tests.factories import ServerFactory
 from tests.pages import text
-from tests.test_provider_api import shaped
+from tests.provider_api.calls import shaped
 
 V1 = "/api/v1"
 ALL = list(tokens.SCOPES)

@@ -17,8 +17,8 @@ from servers.models import Server
 from tests.acting import served, settle
 from tests.conftest import People
 from tests.factories import AccountFactory, ServerFactory
+from tests.provider_api.calls import shaped
 from tests.test_customer_api import Api
-from tests.test_provider_api import shaped
 
 pytestmark = pytest.mark.django_db
 

@@ -20,8 +20,15 @@ from console.models import AuditEntry, User
 from providers import customers, handoff
 from providers.models import Customer, Membership, SignInLink
 from providers.scope import DOOR
-from tests.factories import AccountFactory, CustomerFactory, MembershipFactory, ServerFactory, UserFactory
-from tests.test_provider_api import ADA, Api, ProviderFactory, shaped
+from tests.factories import (
+    AccountFactory,
+    CustomerFactory,
+    MembershipFactory,
+    ProviderFactory,
+    ServerFactory,
+    UserFactory,
+)
+from tests.provider_api.calls import ADA, Api, shaped
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from console.models import AuditEntry, User
 from providers import customers
 from providers.models import Customer, Mail, Membership
 from tests.factories import EndpointFactory, MembershipFactory, ProviderFactory, UserFactory
-from tests.test_provider_api import OPENSTACK, Api, shaped
+from tests.provider_api.calls import OPENSTACK, Api, shaped
 
 SECRET = "a secret that nobody keeps"  # noqa: S105
 

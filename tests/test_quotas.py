@@ -19,8 +19,15 @@ from providers.models import Customer, Provider
 from servers.agents import enrol
 from servers.agents.models import Agent
 from servers.models import Server
-from tests.factories import AccountFactory, CustomerFactory, EndpointFactory, MembershipFactory, ServerFactory
-from tests.test_provider_api import ADA, OPENSTACK, PUSH, Api, ProviderFactory, shaped
+from tests.factories import (
+    AccountFactory,
+    CustomerFactory,
+    EndpointFactory,
+    MembershipFactory,
+    ProviderFactory,
+    ServerFactory,
+)
+from tests.provider_api.calls import ADA, OPENSTACK, PUSH, Api, shaped
 
 
 class TestQuotas:

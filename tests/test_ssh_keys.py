@@ -22,9 +22,9 @@ from servers.installs.ssh import Limits, Outcome, Target
 from servers.installs.trouble import Trouble, quote
 from servers.installs.watchdog import Watchdog
 from tests import farside
+from tests.ssh.going import DIAL
 from tests.ssh_server import PasswordServer
 from tests.sshd import make_key
-from tests.test_ssh import DIAL
 
 RSA = rsa.generate_private_key(65537, 2048)
 MAKERS = {"rsa": RSA, "ecdsa": ec.generate_private_key(ec.SECP384R1()), "ed25519": ed25519.Ed25519PrivateKey.generate()}

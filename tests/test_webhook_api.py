@@ -12,8 +12,8 @@ from console.models import AuditEntry
 from providers import delivering, events
 from providers.models import Delivery, Webhook
 from tests.factories import ProviderFactory
+from tests.provider_api.calls import ADA, Api
 from tests.receiver import receiving
-from tests.test_provider_api import ADA, Api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOBODY = str(uuid4())

@@ -1,0 +1,97 @@
+"""One error shape in the provider API, and a schema that says what it does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as pace
+from hypothesis import strategies as st
+
+from tests.provider_api.calls import ADA, V1, shaped
+
+
+class TestOneErrorShape:
+    @pytest.mark.parametrize("path", ["/api/nothing", f"{V1}/", f"{V1}/customers/", "/agent/nothing"])
+    def test_an_address_that_does_not_exist(self, api, path):
+        shaped(api("GET", path), 404, "not_found")
+
+    def test_a_method_that_is_not_answered_names_those_that_are(self, api):
+        reply = api("PATCH", "customers/c-1", {})
+        assert "GET, PUT, DELETE" in shaped(reply, 405, "method_not_allowed")["message"]
+        assert "PUT" in reply["Allow"]
+
+    def test_a_reply_format_that_we_do_not_speak(self, api):
+        assert "application/json" in shaped(api("GET", "customers", Accept="text/csv"), 406)["message"]
+
+    def test_a_body_format_that_we_do_not_read(self, api):
+        reply = api("PUT", "customers/c-1", "email=x", Content_Type="application/x-www-form-urlencoded")
+        assert "application/json" in shaped(reply, 415)["message"]
+
+    @pytest.mark.parametrize("body", ["{", '{"email": }', b"\xff\xfe", "NaN", ""])
+    def test_a_body_that_is_not_json(self, api, body):
+        shaped(api("PUT", "customers/c-1", body), 400)
+
+    @pytest.mark.parametrize("body", [[], "text", 7, None, [ADA]])
+    def test_a_body_that_is_not_an_object(self, api, body):
+        api("PUT", "customers/c-1", ADA)
+        for method, path in (("PUT", "customers/c-1"), ("POST", "customers"), ("PUT", "customers/c-1/accounts/main")):
+            shaped(api(method, path, json.dumps(body)), 400)
+
+    def test_a_crash_says_under_which_id_staff_find_it_and_nothing_more(self, api, monkeypatch):
+        def broken(*_, **__):
+            raise RuntimeError("correct horse")
+
+        monkeypatch.setattr("providers.customers.put", broken)
+        reply = api("PUT", "customers/c-1", ADA)
+        shaped(reply, 500, "broken")
+        assert b"correct horse" not in reply.content
+
+    def test_a_wrong_host_too(self, api):
+        shaped(api("GET", "customers", Host="evil.example"), 400)
+
+    @pace(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        body=st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(
+                    st.sampled_from(["email", "first_name", "credentials", "version", "endpoint", "x"]), inner
+                )
+            ),
+            max_leaves=8,
+        )
+    )
+    def test_no_body_whatever_breaks_a_call(self, api, body):
+        api("PUT", "customers/c-1", ADA)
+        for method, path in (
+            ("PUT", "customers/c-1"),
+            ("POST", "customers"),
+            ("PUT", "customers/c-1/accounts/main"),
+            ("POST", "customers/c-1/accounts/main/join-tokens"),
+        ):
+            reply = api(method, path, body)
+            assert reply.status_code < 500, (method, path, body)
+
+
+class TestTheSchema:
+    def test_it_is_valid_and_names_every_call_error_and_the_key(self, client, db):
+        import yaml
+
+        schema = yaml.safe_load(client.get("/api/schema/").content)
+        calls = {(path, method) for path, known in schema["paths"].items() for method in known if path.startswith(V1)}
+        assert (f"{V1}/customers/{{external_id}}", "put") in calls
+        assert len([call for call in calls if call[0].startswith(V1)]) >= 15
+        for path, method in calls:
+            said = schema["paths"][path][method]
+            assert {"400", "401", "403", "404"} <= set(said["responses"]), (path, method)
+            assert said["security"] == [{"providerKey": []}]
+        assert schema["components"]["securitySchemes"]["providerKey"]["scheme"] == "bearer"
+
+    def test_it_can_be_read_in_a_browser(self, client, db):
+        page = client.get("/api/docs/")
+        assert page.status_code == 200
+        assert b"<script>" not in page.content
+        assert "script-src 'self';" in page["Content-Security-Policy"] + ";"

@@ -1,0 +1,138 @@
+"""How fast a cloud is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from accounts import pacing
+from accounts.clouds.operations import Rate
+from accounts.models import CloudAccount
+from console.demo.openstack import Cloud, Site, serve
+from console.lib import valkey
+from console.lib.faults import SlowDown
+from console.lib.jobs.rows import JobState
+from servers import sync
+from tests.farclouds import account_at
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve(Cloud.sized(25)) as served:
+        yield served
+
+
+@pytest.fixture
+def account(site: Site) -> CloudAccount:
+    return account_at(site)
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def paced(rates: list[Rate], patience: float = 60.0) -> tuple[pacing.Pace, Clock]:
+    clock, account_id = Clock(), uuid4()
+    pacing.learn(account_id, rates)
+    return pacing.Pace(account_id, patience, sleep=clock.sleep, clock=clock), clock
+
+
+def test_calls_go_at_once_until_the_bucket_is_empty_and_then_at_its_rate() -> None:
+    pace, clock = paced([Rate(10, 60)])
+    for _ in range(10):
+        pace("GET")
+    assert clock.slept == []
+    for _ in range(5):
+        pace("GET")
+    assert clock.now - 1_000_000 == pytest.approx(30, abs=0.1)
+
+
+def test_a_limit_of_one_verb_holds_back_only_that_verb_and_all_limits_count() -> None:
+    pace, clock = paced([Rate(2, 60, "POST"), Rate(100, 60), Rate(5, 1)])
+    for _ in range(5):
+        pace("GET")
+    assert clock.slept == []
+    pace("POST")
+    assert clock.now - 1_000_000 == pytest.approx(0.2, abs=0.01), "five a second, for everything"
+    clock.now += 10
+    pace("POST")
+    assert sum(clock.slept) < 1
+    pace("POST")
+    assert sum(clock.slept) > 15
+
+
+def test_whoever_has_no_patience_is_told_how_long_and_no_token_is_taken() -> None:
+    pace, clock = paced([Rate(1, 60)], patience=1)
+    pace("GET")
+    with pytest.raises(SlowDown, match="asked again in 60 seconds") as told:
+        pace("GET")
+    assert told.value.retry_after == pytest.approx(60)
+    clock.now += 60
+    pace("GET")
+
+
+def test_two_workers_share_one_bucket() -> None:
+    first, clock = paced([Rate(4, 60)], patience=0)
+    second = pacing.Pace(first.account_id, 0, clock=clock)
+    for pace in (first, second, first, second):
+        pace("GET")
+    for pace in (first, second):
+        with pytest.raises(SlowDown):
+            pace("GET")
+
+
+def test_what_one_worker_is_told_to_wait_holds_for_all_of_the_account_and_for_no_other() -> None:
+    pace, clock = paced([], patience=5)
+    pacing.heed(pace.account_id, SlowDown("later", 40), clock)
+    with pytest.raises(SlowDown, match="asked for fewer calls"):
+        pace("GET")
+    pacing.Pace(uuid4(), 5, clock=clock)("GET")
+    pacing.heed(pace.account_id, SlowDown("sooner", 1), clock)
+    with pytest.raises(SlowDown):
+        pace("GET")
+    clock.now += 37
+    pace("GET")
+    assert clock.slept == [pytest.approx(3, abs=0.01)]
+
+
+def test_a_cloud_that_says_when_is_left_alone_by_the_next_run_too(site: Site, account: CloudAccount) -> None:
+    site.faults.inject("unavailable", times=None, retry_after=1000)
+    sync.now(account)
+    site.faults.clear()
+    site.requests.clear()
+    run = sync.now(account)
+    assert run.state == JobState.FAILED
+    assert "asked for fewer calls" in run.outcome
+    assert not site.requests
+
+
+def test_a_listing_learns_the_limits_of_its_cloud_once() -> None:
+    with serve(Cloud.sized(3, generation="essex")) as site:
+        account = account_at(site)
+        assert pacing.known(account.pk) is None
+        sync.now(account)
+        assert Rate(10, 60, "POST") in (pacing.known(account.pk) or ())
+        site.requests.clear()
+        sync.now(account)
+        assert not any(path.endswith("/limits") for _, path in site.requests)
+
+
+def test_without_valkey_calls_go_out_unpaced(account: CloudAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = valkey.dialled("redis://127.0.0.1:9/0")
+    monkeypatch.setattr(pacing, "client", lambda: dead)
+    assert sync.now(account).state == JobState.DONE
