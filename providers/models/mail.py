@@ -80,12 +80,13 @@ class Mail(Job):
         INVITATION = "invitation", "Invitation"
         TEST = "test", "Test"  # of a draft, to who wrote it
         NOTICE = "notice", "Notice"  # to a provider: a webhook was turned off …
+        MEMBER = "member", "Member"  # to a person who is to work on a provider's own pages
 
     kind = models.CharField(max_length=12, choices=Kind.choices)
     to = models.EmailField(max_length=254)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="mails", null=True)
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="mails", null=True)
-    provider = models.ForeignKey(Provider, models.CASCADE, related_name="mails", null=True)  # of a test or a notice
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="mails", null=True)  # of a test, a notice, a member
     template = models.ForeignKey(MailTemplate, models.SET_NULL, null=True, related_name="mails")  # that was sent
     params = models.JSONField(default=dict, editable=False)  # of a test or a notice; no link, no secret
     message_id = models.CharField(max_length=200, blank=True, editable=False)

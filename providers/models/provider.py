@@ -49,7 +49,10 @@ class Provider(models.Model):
 
 
 class ProviderMember(models.Model):
-    """A person who works at the provider and may use its own pages. It opens no customer of it."""
+    """A person who works at the provider and may use its own pages. It opens no customer of it.
+
+    Until `accepted_at` it is an invitation and opens nothing: the person says yes by the link in the mail.
+    """
 
     class Role(models.TextChoices):
         ADMIN = "admin", "Administrator"
@@ -59,6 +62,9 @@ class ProviderMember(models.Model):
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="provider_memberships")
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.VIEWER)
+    # This invitation made the person's row too: only then may its mail set the first password.
+    founding = models.BooleanField(default=False, editable=False)
+    accepted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
