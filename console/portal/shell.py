@@ -64,6 +64,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def look_of(request: HttpRequest, shell: Shell) -> Look | None:
     """The brand of the provider whose servers these are; Muster's own (None) when there are several, or none."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return None
     providers = list(shell.providers)
     if not shell.accounts:
         ids = customers_of(request).values_list("provider_id", flat=True)
