@@ -313,6 +313,8 @@ SPECTACULAR_SETTINGS = {
         "ServerState": [
             (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
         ],
+        "DeliveryState": "providers.api.told.STATES",
+        "EventTypes": "providers.api.told.TYPES",
         "MailState": ["queued", "sent", "delivered", "bounced", "failed"],
         "CustomerStatus": [("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
         "AccountStatus": [

@@ -15,7 +15,7 @@ from console.lib.jobs.rows import ACTIVE, JobState
 from providers import delivering, events, posting
 from providers.models import Delivery, Event, Webhook
 
-STATES = {"pending": "It waits, or is tried again", "delivered": "It arrived", "failed": "It did not"}
+STATES = [("pending", "It waits, or is tried again"), ("delivered", "It arrived"), ("failed", "It did not")]
 TYPES = [(type, words) for type, words in events.TYPES.items()]
 
 
@@ -115,7 +115,7 @@ class DeliveryOut(serializers.ModelSerializer[Delivery]):
             "queued_at", "next_try_at", "ended_at",
         )  # fmt: skip
 
-    @extend_schema_field(serializers.ChoiceField(choices=list(STATES.items())))
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
     def get_state(self, delivery: Delivery) -> str:
         if delivery.state in ACTIVE:
             return "pending"
@@ -146,7 +146,7 @@ class OneDeliveryOut(DeliveryOut):
 
 
 class DeliveryFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
-    state = choice(list(STATES.items()), method="of_state", help_text="Only those in this state.")
+    state = choice(STATES, method="of_state", help_text="Only those in this state.")
     type = choice(TYPES, field_name="event__type", help_text="Only those of this event type.")
 
     class Meta:
