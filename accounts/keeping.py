@@ -118,7 +118,8 @@ def _stamp(account: CloudAccount, through: Transport) -> tuple[Any, ...]:
     sealed = blake2b(account.sealed.encode(), digest_size=16).digest()
     return (
         account.credentials_version, sealed, end.platform, end.url, end.version, end.region, end.ca,
-        tuple(map(str, through.approved)), through.allow_http, through.origins,
+        tuple(map(str, through.approved)), through.allow_http, through.old_tls,
+        through.origins,
     )  # fmt: skip
 
 

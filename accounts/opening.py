@@ -23,6 +23,7 @@ def transport(endpoint: CloudEndpoint, before_call: Callable[[str], None] | None
         networks=[*endpoint.networks, *settings.DEMO_NETWORKS],
         ca=endpoint.ca or None,
         allow_http=endpoint.allow_http,
+        old_tls=endpoint.old_tls,
         origins=list(registered.values_list("url", flat=True)),
         before_call=before_call,
     )

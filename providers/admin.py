@@ -239,6 +239,7 @@ class CloudEndpointAdmin(StaffAdmin):
         "region",
         "networks",
         "allow_http",
+        "old_tls",
         "ca",
         "enabled",
         "created_at",

@@ -30,6 +30,7 @@ def register(
     ca: str = "",
     networks: Sequence[str] = (),
     allow_http: bool = False,
+    old_tls: bool = False,
 ) -> tuple[CloudEndpoint, bool]:
     """Make the endpoint, or bring it up to date; the same again changes nothing. Returns it, and whether it is new.
 
@@ -43,6 +44,7 @@ def register(
         "ca": ca,
         "networks": list(networks),
         "allow_http": allow_http,
+        "old_tls": old_tls,
         "name": name or slug,
     }
     wrong = faults(url=url, allow_http=allow_http, networks=networks, ca=ca)

@@ -212,6 +212,28 @@ def test_an_unknown_authority_is_refused_whatever_the_caller_says_of_verify(
             session.get(f"https://cloud.example:{port}/", verify=False)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_a_cloud_that_speaks_only_tls_1_0_is_refused_in_words_until_staff_allow_it_and_verified_even_then(
+    authority: tuple[str, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, context = authority
+    context.sni_callback = None
+    names(monkeypatch, ["127.0.0.1"])
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    try:
+        with answering(saying(page(b'{"old": 1}')), context) as port:
+            where = f"https://cloud.example:{port}/"
+            with pytest.raises(Unreachable, match="too old to be safe"):
+                Transport(LOOPBACK, ca=ca).session().get(where)
+            assert Transport(LOOPBACK, ca=ca, old_tls=True).session().get(where).json() == {"old": 1}
+            with pytest.raises(Unreachable, match="certificate was not accepted"):
+                Transport(LOOPBACK, old_tls=True).session().get(where)
+    finally:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+
+
 def test_a_drip_under_tls_is_cut_at_the_total_deadline(
     authority: tuple[str, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:

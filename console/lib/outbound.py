@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -36,14 +37,21 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int]
+# What OpenSSL calls it when nothing is left that both sides would speak.
+_TOO_OLD = frozenset({
+    "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_VERSION_NUMBER", "NO_PROTOCOLS_AVAILABLE",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE", "DH_KEY_TOO_SMALL", "EE_KEY_TOO_SMALL", "UNSAFE_LEGACY_RENEGOTIATION_DISABLED",
+})  # fmt: skip
 
 
 class Transport:
     """What one endpoint may reach.
 
     `networks`: CIDRs that staff approved beside the public internet. `ca`: PEM text; when given, only these
-    authorities are trusted. `allow_http`: plain HTTP is allowed. `deadline`: seconds for a whole page. `origins`:
-    further origins (scheme://host:port) that staff registered and that may see this endpoint's credentials.
+    authorities are trusted. `allow_http`: plain HTTP is allowed. `old_tls`: so are TLS 1.0 and 1.1 with the ciphers and
+    signatures of their time, for clouds that speak nothing newer; certificates are checked all the same. `deadline`:
+    seconds for a whole page. `origins`: further origins (scheme://host:port) that staff registered and that may see
+    this endpoint's credentials.
     `before_call` is told the verb of each request before it is made, and may wait, or raise a fault: then it is not.
     Without `bodies` a reply is its status and headers: what follows them is not waited for.
     Raises Unexpected when a network, an origin or the CA cannot be read.
@@ -59,8 +67,9 @@ class Transport:
         origins: Sequence[str] = (),
         before_call: Callable[[str], None] | None = None,
         bodies: bool = True,
+        old_tls: bool = False,
     ) -> None:
-        self.allow_http = allow_http
+        self.allow_http, self.old_tls = allow_http, old_tls
         self.bodies = bodies
         self.before_call = before_call
         self.deadline = deadline
@@ -69,7 +78,7 @@ class Transport:
         except ValueError as error:
             raise Unexpected(f"An approved network of this endpoint cannot be read: {error}.") from error
         try:
-            self.tls = _tls(ca or None)
+            self.tls = _tls(ca or None, old_tls)
         except (ssl.SSLError, ValueError) as error:
             raise Unexpected("The CA certificate of this endpoint cannot be read. Register it as PEM text.") from error
         self.origins = frozenset(origin(url) for url in origins)
@@ -241,8 +250,14 @@ def _pools(transport: Transport) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _tls(ca: str | None) -> ssl.SSLContext:
+def _tls(ca: str | None, old: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=ca)
+    if old:
+        with warnings.catch_warnings():  # that it is old is why somebody asked for it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("DEFAULT@SECLEVEL=0")  # OpenSSL 3 takes SHA-1 and short keys at this level only
+        context.options |= 0x4  # OP_LEGACY_SERVER_CONNECT, which `ssl` names from Python 3.12 on
     if ca is None:
         context.load_verify_locations(certifi.where())  # slim machines have no bundle of their own
     context.sslsocket_class = TimedTLSSocket
@@ -303,6 +318,8 @@ def _tls_words(error: BaseException) -> str:
                 f"its certificate was not accepted ({seen.verify_message.rstrip('.')}). "
                 "Staff can register the authority that signed it."
             )
+        if isinstance(seen, ssl.SSLError) and seen.reason in _TOO_OLD:
+            return "it speaks only TLS that is too old to be safe. Staff can allow that for this endpoint."
         inner = next((arg for arg in (getattr(seen, "reason", None), *seen.args) if isinstance(arg, Exception)), None)
         seen = inner or seen.__cause__ or seen.__context__
     return "the TLS handshake failed."

@@ -100,6 +100,7 @@ class CloudEndpoint(models.Model):
     ca = models.TextField("CA certificates", blank=True)  # PEM; empty: the system's
     networks = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # approved private CIDRs
     allow_http = models.BooleanField("plain HTTP allowed", default=False)
+    old_tls = models.BooleanField("old TLS allowed", default=False)  # 1.0 and 1.1, for clouds with nothing newer
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

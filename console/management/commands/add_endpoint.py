@@ -33,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-network", action="append", default=[], metavar="CIDR", help="a private network it may stand in"
         )
+        parser.add_argument("--old-tls", action="store_true", help="TLS 1.0 and 1.1 too: it speaks nothing newer")
         parser.add_argument("--allow-http", action="store_true", help="plain HTTP: credentials can be overheard")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,6 +51,7 @@ class Command(BaseCommand):
                 ca=_pem(options["ca"]),
                 networks=options["allow_network"],
                 allow_http=options["allow_http"],
+                old_tls=options["old_tls"],
             )
         except Wrong as wrong:
             hint = "\nAdd --allow-http when nobody can listen on the way there." if _plain(options, wrong) else ""
