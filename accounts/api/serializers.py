@@ -5,7 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
-from accounts.models import CloudAccount
+from accounts.models import CloudAccount, CredentialPush
 from console.lib.api.strict import ExternalId, In
 
 
@@ -87,3 +87,14 @@ TOLD = OpenApiExample(
     response_only=True,
     status_codes=["200", "202"],
 )
+
+
+class PushOut(serializers.ModelSerializer[CredentialPush]):
+    """One push of credentials: never what was in it."""
+
+    pushed_by = serializers.CharField(source="actor_name", help_text="Which key pushed it.")
+    pushed_at = serializers.DateTimeField(source="at")
+
+    class Meta:
+        model = CredentialPush
+        fields = ("version", "pushed_by", "pushed_at", "outcome", "reason", "ended_at")

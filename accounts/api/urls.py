@@ -10,4 +10,9 @@ urlpatterns = [
     path("imports/<uuid:pk>/lines", imports.ImportLines.as_view(), name="api-import-lines"),
     path("customers/<ext:external_id>/accounts", views.Accounts.as_view(), name="api-accounts"),
     path("customers/<ext:external_id>/accounts/<ext:account_id>", views.OneAccount.as_view(), name="api-account"),
+    path(
+        "customers/<ext:external_id>/accounts/<ext:account_id>/pushes",
+        views.Pushes.as_view(),
+        name="api-account-pushes",
+    ),
 ]

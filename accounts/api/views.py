@@ -12,9 +12,10 @@ from rest_framework.response import Response
 
 from accounts import linking
 from accounts.api.filters import AccountFilters
-from accounts.api.serializers import ASKED, TOLD, AccountIn, AccountOut, NamedAccountIn
+from accounts.api.serializers import ASKED, TOLD, AccountIn, AccountOut, NamedAccountIn, PushOut
 from accounts.models import CloudAccount
 from console.lib.api.filters import narrowed, parameters
+from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
 from providers.api.base import ByExternalId, ProviderView
 from providers.models import CloudEndpoint
@@ -34,6 +35,10 @@ class AccountView(ProviderView):
         if found is None:
             raise NotFound(f"This customer has no account with the id {account_id}. PUT it first.", "account_unknown")
         return found
+
+
+class NewestFirst(Pages):
+    fields = ("-id",)
 
 
 class Accounts(AccountView):
@@ -95,3 +100,12 @@ class OneAccount(AccountView):
             words = "You have no endpoint of that name. GET endpoints lists yours; staff add others."
             raise ValidationError({"endpoint": [words]})
         return found
+
+
+class Pushes(AccountView):
+    pagination_class = NewestFirst
+
+    @extend_schema(operation_id="accounts_pushes", tags=["Accounts"], responses=PushOut(many=True))
+    def get(self, request: Request, external_id: str, account_id: str) -> Response:
+        """Every push of credentials, the newest first: who, when, which version, and what became of it."""
+        return self.pages(request, self.account(external_id, account_id).pushes.all(), PushOut, NewestFirst)

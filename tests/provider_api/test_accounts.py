@@ -39,6 +39,19 @@ class TestAccounts:
         shaped(api("PUT", "customers/c-1/accounts/main", {**other, "version": 5}), 409)
         assert api("PUT", "customers/c-1/accounts/main", {**other, "version": 6}).status_code == 202
 
+    def test_every_push_is_in_the_history_with_who_and_what_became_of_it_and_never_the_secret(self, api, rival):
+        api("PUT", "customers/c-1/accounts/main", PUSH)
+        api("PUT", "customers/c-1/accounts/main", {**PUSH, "version": 2})
+        path = "customers/c-1/accounts/main/pushes"
+        told = api("GET", path)
+        newest, first = told.json()["results"]
+        assert (newest["version"], newest["outcome"], first["outcome"]) == (2, "pending", "replaced")
+        assert str(api.key) in first["pushed_by"] and first["pushed_at"]
+        assert b"correct horse" not in told.content
+        assert rival("GET", path).json()["results"] == []
+        assert api("GET", "customers/c-1/accounts/other/pushes").status_code == 404
+        assert len(api("GET", f"{path}?limit=1").json()["results"]) == 1
+
     @pytest.mark.parametrize(
         ("change", "field"),
         [
