@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help run test test-full bench check agent lock vendor
+.PHONY: help run test test-full test-openstack bench check agent lock vendor
 
 PY := .venv/bin/python
 WORKERS ?= 2
@@ -19,6 +19,7 @@ help:
 	'make run        everything on this machine: http://127.0.0.1:8000 (PORT=…, MUSTER_HOME=…, DEMO=0)' \
 	'make test       the suite (ARGS="tests/test_jobs.py -n 0" for a part of it)' \
 	'make test-full  the suite with the large numbers' \
+	'make test-openstack  our driver against a real OpenStack on this machine (needs RabbitMQ; minutes)' \
 	'make bench      the benchmarks (ARGS="sync list" for some of them)' \
 	'make check      ruff, mypy, import contracts, Django checks, migrations' \
 	'make agent      the agent as one file, build/muster-agent.pyz' \
@@ -32,6 +33,11 @@ test: .venv/.dev
 
 test-full: .venv/.dev
 	@MUSTER_FULL=1 exec $(PYTEST) $(ARGS)
+
+test-openstack: .venv/.dev
+	@$(PY) -m tests.realstack.ground
+	$(MAKE) -s .venv-openstack/.done
+	MUSTER_OPENSTACK=1 exec $(PY) -m pytest tests/realstack $(ARGS)
 
 bench: .venv/.dev .venv-bench/.done
 	@exec $(PY) -m tests.bench $(ARGS)
@@ -53,6 +59,7 @@ lock: .venv/.dev
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) --group bench -o requirements-bench.lock
+	$(COMPILE) --group openstack -o requirements-openstack.lock
 
 vendor:
 	@exec python3 static/vendor.py
@@ -72,6 +79,12 @@ vendor:
 	@echo 'Installing what the benchmarks compare with into .venv-bench (once).'
 	$(PY) -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	touch $@
+
+.venv-openstack/.done: requirements-openstack.lock | .venv/bin/python
+	@echo 'Installing OpenStack into .venv-openstack (once; 600 MB, a minute or two).'
+	$(PY) -m venv --clear .venv-openstack
+	.venv-openstack/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-openstack.lock
 	touch $@
 
 .venv/bin/python:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.clouds import vcloud_addresses
 from accounts.models import CloudAccount
 from console.demo import cloudstack, openstack, vcloud
 from console.lib.jobs.rows import JobState
@@ -47,7 +46,6 @@ class Far:
 @pytest.fixture(params=CLOUDS, ids=[f"{platform}-{version}" for platform, version in CLOUDS])
 def far(request: pytest.FixtureRequest, people: People) -> Iterator[Far]:
     platform, version = request.param
-    vcloud_addresses._kept.clear()
     with ExitStack() as stack:
         site: Any
         if platform == "openstack":

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from accounts.clouds import vcloud_addresses
 from accounts.models import CloudAccount
 from console.demo.vcloud import Cloud, Site, serve
 from console.lib.jobs.rows import JobState
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["1.0", "1.5", "38.1"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    vcloud_addresses._kept.clear()
     with serve(Cloud.sized(25, generation=request.param)) as served:
         yield served
 
@@ -59,9 +57,15 @@ def test_a_second_sync_writes_only_what_changed(site: Site, account: CloudAccoun
     assert Server.objects.get(external_id=f"vm-{gone}").missing_since is not None
 
 
-def test_a_server_that_went_with_its_vapp_is_missed_by_the_schedule_too(
-    site: Site, account: CloudAccount
-) -> None:
+def test_a_second_sync_reads_no_document_of_a_server(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    site.requests.clear()
+    run = sync.now(account)
+    read = [path for _, path in site.requests if "/vApp/" in path]
+    assert (run.seen, len(read)) == (25, 5 if site.cloud.generation == "1.0" else 0)
+
+
+def test_a_server_that_went_with_its_vapp_is_missed_by_the_schedule_too(site: Site, account: CloudAccount) -> None:
     alone = site.cloud.add("alone in its vApp", status="POWERED_OFF")
     sync.now(account)
     driver = opened(site.url, site.cloud.credentials)

@@ -16,6 +16,7 @@ from accounts.clouds import cloudstack_capabilities as capabilities
 from accounts.clouds import cloudstack_rows as rows
 from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.cloudstack_acting import Acting
+from accounts.clouds.cloudstack_reading import Reader
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import Row, Wire, listed
 from accounts.clouds.known import KnownRows
@@ -120,12 +121,12 @@ class CloudStack(Acting):
         scopes = [self._scope()]
         if self._has_projects():
             scopes.append(self._scope(_PROJECTS))
+        reader = Reader(known)
         for scope in scopes:
-            for page in self._wire.pages("listVirtualMachines", details=DETAILS, **scope):
-                fresh = [row for row in page if str(row.get("id")) not in seen]
-                seen.update(str(row.get("id")) for row in fresh)
-                found = (rows.facts(row) for row in fresh)
-                yield tuple(one for one in found if one is not None)
+            for page in self._wire.read("listVirtualMachines", reader.split, details=DETAILS, **scope):
+                fresh = [told for told in page if told.external_id not in seen]
+                seen.update(told.external_id for told in fresh)
+                yield reader.facts(fresh)
 
     def server(self, external_id: str) -> ServerFacts | None:
         row = self._row(external_id)

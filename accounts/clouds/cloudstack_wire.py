@@ -10,8 +10,8 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import cs
@@ -24,6 +24,9 @@ from console.lib.faults import Unexpected
 from console.lib.outbound import Session
 
 Row = dict[str, Any]
+T = TypeVar("T")
+Reading = Callable[[requests.Response, Iterable[str]], list[tuple[str, T]]]
+"""What names each row of a reply, and what is made of it. Given the secrets, which no fault may tell."""
 
 PAGE: Final = 500  # CloudStack's own default for the largest page
 SMALLER: Final = 100
@@ -59,11 +62,14 @@ class Wire(cs.CloudStack):
 
         What changes something goes by POST: releases since 2025 can demand it, and user data may be long.
         """
+        return replies.body(self._asked(command, params), self._secrets)
+
+    def _asked(self, command: str, params: Row) -> requests.Response:
         reading = command.startswith(_READS)
         self.method = "get" if reading else "post"
         kind, given = self._prepare_request(command, **params)  # type: ignore[no-untyped-call]
         headers = {} if reading else {"Content-Type": _FORM}
-        return replies.body(self._send(kind, given, headers, self.timeout), self._secrets)
+        return self._send(kind, given, headers, self.timeout)
 
     def pages(self, command: str, **params: Any) -> Iterator[list[Row]]:
         """Rows of a list command page by page, each id once, until the cloud answers an empty page (twice, when the
@@ -72,20 +78,25 @@ class Wire(cs.CloudStack):
         `count` is never read: it is the page's length in old releases and in some lists of new ones
         (apache/cloudstack #3890, #4191, #5231, #7974). A page that is short is not the end either.
         """
-        return self._walk(command, params, ignores_pages=False)
+        return self._walk(command, params, _identified, ignores_pages=False)
+
+    def read(self, command: str, reading: Reading[T], **params: Any) -> Iterator[list[T]]:
+        """As pages, of what `reading` makes of each reply."""
+        return self._walk(command, params, reading, ignores_pages=False)
 
     def all(self, command: str, **params: Any) -> list[Row]:
         """Every row of a short list. Some of these ignore `page` and answer all of it each time: that is the end."""
-        return [row for page in self._walk(command, params, ignores_pages=True) for row in page]
+        return [row for page in self._walk(command, params, _identified, ignores_pages=True) for row in page]
 
-    def _walk(self, command: str, params: Row, *, ignores_pages: bool) -> Iterator[list[Row]]:
+    def _walk(self, command: str, params: Row, reading: Reading[T], *, ignores_pages: bool) -> Iterator[list[T]]:
         seen: set[str] = set()
         last: list[str] = []
         page = 1
         doubtful = False
         while page <= MOST_PAGES:
             try:
-                rows = listed(self.ask(command, page=page, pagesize=self._largest, **params))
+                response = self._asked(command, {"page": page, "pagesize": self._largest, **params})
+                rows = reading(response, self._secrets)
             except Declined as error:
                 if page != 1 or not self._smaller(error):
                     raise
@@ -94,12 +105,12 @@ class Wire(cs.CloudStack):
                 doubtful = False  # after a full page the end is asked for twice: one empty page may be a slip
                 continue
             doubtful = len(rows) == self._largest and not ignores_pages
-            ids = [identity(row) for row in rows]
+            ids = [key for key, _ in rows]
             if not rows or (ignores_pages and seen.issuperset(ids)):
                 return
             if ids == last:
                 raise Unexpected(f"{replies.OF} repeats the same page, so its listing cannot be read to the end.")
-            fresh = {key: row for key, row in zip(ids, rows, strict=True) if key not in seen}
+            fresh = {key: row for key, row in rows if key not in seen}
             seen.update(fresh)
             if fresh:
                 yield list(fresh.values())
@@ -136,6 +147,10 @@ class Wire(cs.CloudStack):
         # Prepared by the session, not by itself as in cs: so it carries the guard's headers and words its faults.
         response: requests.Response = self.session.send(self.session.prepare_request(request))
         return response
+
+
+def _identified(response: requests.Response, secrets: Iterable[str]) -> list[tuple[str, Row]]:
+    return [(identity(row), row) for row in listed(replies.body(response, secrets))]
 
 
 def identity(row: Row) -> str:

@@ -10,8 +10,9 @@ _HEAD = """# What each cloud can do
 
 Made by `manage.py cloud_matrix` from the tables that the console itself asks (`accounts/clouds/*_capabilities.py`); a
 test keeps it so. **yes** works; **in some states** names what to do first; **no** is impossible there, for the reason
-below the table. A † marks what no recording of a real cloud of that generation has confirmed yet: it was written from
-manuals, schemas and sources, and tried against a simulated cloud.
+below the table. A † marks what neither a recording of a real cloud of that generation nor a run against one
+([real-openstack.md](real-openstack.md)) has confirmed yet: it was written from manuals, schemas and sources, and tried
+against a simulated cloud.
 """
 
 

@@ -28,7 +28,6 @@ from accounts.clouds.operations import (
     require,
 )
 from accounts.clouds.vcloud_acting import Acting
-from accounts.clouds.vcloud_addresses import Known
 from accounts.clouds.vcloud_capabilities import CAPABILITIES
 from accounts.clouds.vcloud_listing import Listing
 from accounts.clouds.vcloud_offers import Offers
@@ -51,7 +50,7 @@ class VCloud:
         transport: Transport,
     ) -> None:
         self._wire = Wire(url, credentials, version, transport)
-        self._listing = Listing(self._wire, Known(url, credentials), region)
+        self._listing = Listing(self._wire, region)
         self._tasks = Tasks(self._wire)
         self._acting = Acting(self._wire, self._listing, self._tasks)
         self._offers = Offers(self._wire, self._listing, self._tasks)
@@ -83,7 +82,7 @@ class VCloud:
 
     def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         self._require(Operation.LIST)
-        return self._listing.pages()
+        return self._listing.pages(known)
 
     def server(self, external_id: str) -> ServerFacts | None:
         self._require(Operation.LIST)

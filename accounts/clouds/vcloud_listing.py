@@ -6,34 +6,32 @@ server carries its addresses below 5.7; 1.0 has neither a query nor paging.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
 from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
-from accounts.clouds.base import ServerFacts
+from accounts.clouds.base import Page, ServerFacts
+from accounts.clouds.known import KnownRows
 from accounts.clouds.operations import Untold
-from accounts.clouds.vcloud_addresses import Known
-from accounts.clouds.vcloud_rows import Record
+from accounts.clouds.vcloud_reading import Reader, Told
+from accounts.clouds.vcloud_replies import CELL
 from accounts.clouds.vcloud_wire import Wire
 from console.lib.faults import Refused, Unexpected
 
 MOST_PAGES: Final = 500
 RESTARTS: Final = 2
-AT_ONCE: Final = 64  # vApps read before their servers are handed on
+AT_ONCE: Final = 64  # vApps whose servers make a page
 MOST_CHANGED: Final = 100  # beyond that the whole list is fewer calls
-
-Page = tuple[ServerFacts, ...]
 
 
 class Listing:
     """Reading the servers of one account. `region` is the name of a virtual data centre, None for all."""
 
-    def __init__(self, wire: Wire, known: Known, region: str | None) -> None:
+    def __init__(self, wire: Wire, region: str | None) -> None:
         self._wire = wire
-        self._known = known
         self._region = region
         self._regions: dict[str, str] | None = None
 
@@ -54,9 +52,9 @@ class Listing:
                 raise Unexpected(f"The organisation has no virtual data centre named {self._region}.")
         return found
 
-    def pages(self) -> Iterator[Page]:
-        """Each server once. A listing that ends without a fault is complete."""
-        return self._queried() if self.queries else self._walked()
+    def pages(self, known: KnownRows | None = None) -> Iterator[Page]:
+        """Each server once. A listing that ends without a fault is complete. A walk (1.0) reads every document."""
+        return self._queried(known) if self.queries else self._walked()
 
     def first(self) -> None:
         """Read from the compute part, to see that the account may."""
@@ -78,8 +76,9 @@ class Listing:
         for page in self._read(self._wire.query("vm", f"container=={quote(up, safe='')}")):
             for record in page:
                 if xml.tail(record.get("href", "")) == external_id:
-                    details = rows.details(vm) if self._lacks(record) else None
-                    return rows.record_facts(record, self._names(), details)
+                    names = self._names()
+                    lacks = Reader(self._wire, names).lacks(record)
+                    return rows.record_facts(record, names, rows.details(vm) if lacks else None)
         return self._in_vapp(vm, up, external_id)
 
     def address(self, external_id: str) -> str:
@@ -87,11 +86,11 @@ class Listing:
         processes, and every version has {root}/vApp/{id} (../shared/fixtures)."""
         return f"{self._wire.spoken.root}/vApp/{quote(external_id, safe='')}"
 
-    def records(self, kind: str) -> list[Record]:
+    def records(self, kind: str) -> list[xml.Element]:
         """Every record of the query service of another kind than servers."""
         return [record for page in self._read(self._wire.query(kind, sort="name")) for record in page]
 
-    def changes(self, since: datetime) -> tuple[Page, frozenset[str]]:
+    def changes(self, since: datetime) -> tuple[tuple[ServerFacts, ...], frozenset[str]]:
         """By the tasks that ended or began since: records of servers have no date of change. May raise Untold."""
         moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         touched: set[str] = set()
@@ -116,17 +115,16 @@ class Listing:
         seen: set[str] = set()
         hidden: list[str] = []
         addresses = list(dict.fromkeys(vapp for vapps in self._wire.gather(vdcs, _vapps) for vapp in vapps or ()))
-        for start in range(0, len(addresses), AT_ONCE):
-            some = addresses[start : start + AT_ONCE]
-            page = []
-            read = self._wire.gather(some, self._machines)
-            for facts in (facts for machines in read for facts in machines or ()):
-                if facts.external_id not in seen:
-                    seen.add(facts.external_id)
-                    page.append(facts)
-            if page:
+        page: list[ServerFacts] = []
+        for place, machines in enumerate(self._wire.stream(addresses, self._machines), 1):
+            if machines is None:
+                hidden.append(addresses[place - 1])
+            fresh = [facts for facts in machines or () if facts.external_id not in seen]
+            seen.update(facts.external_id for facts in fresh)
+            page += fresh
+            if page and (place % AT_ONCE == 0 or place == len(addresses)):
                 yield tuple(page)
-            hidden += [address for address, machines in zip(some, read, strict=True) if machines is None]
+                page = []
         # "Not there" and "not for you" are the same 403. What the data centre still lists is there, and a listing
         # without it would make its servers look deleted.
         if hidden and set(hidden) & {vapp for vapps in self._wire.gather(vdcs, _vapps) for vapp in vapps or ()}:
@@ -151,17 +149,15 @@ class Listing:
 
     # --- since 1.5
 
-    def _queried(self) -> Iterator[Page]:
-        vdcs = {xml.tail(address) for address in self.vdcs()}
-        read: dict[str, dict[str, rows.Details]] = {}
-        for records in self._read(self._wire.query("vm", "isVAppTemplate==false", sort="name")):
-            page = [record for record in records if not _left_out(record)]
-            if self._region:
-                page = [record for record in page if xml.tail(record.get("vdc", "")) in vdcs]
-            if page:
-                yield tuple(self._facts(page, read))
+    def _queried(self, known: KnownRows | None) -> Iterator[Page]:
+        wanted = frozenset(map(xml.tail, self.vdcs()))
+        reader = Reader(self._wire, self._names(), wanted if self._region else None, known)
+        return reader.pages(self._told(self._wire.query("vm", "isVAppTemplate==false", sort="name"), reader))
 
-    def _read(self, address: str) -> Iterator[list[Record]]:
+    def _read(self, address: str) -> Iterator[list[xml.Element]]:
+        return (told.fresh for told in self._told(address))
+
+    def _told(self, address: str, reader: Reader | None = None) -> Iterator[Told]:
         """Records of every page that are new, until no page follows and as many were seen as the cell counts.
 
         A server that is deleted meanwhile moves later ones onto pages that were read already: then from the start.
@@ -169,65 +165,38 @@ class Listing:
         seen: set[str] = set()
         total = 0
         for _ in range(RESTARTS + 1):
-            for page, counted in self._once(address):
+            for page, counted in self._once(address, reader):
                 total = counted
-                fresh = [record for record in page if record.get("href", "") not in seen]
-                seen |= {record.get("href", "") for record in fresh}
-                if fresh:
-                    yield fresh
+                same = page.same if seen.isdisjoint(page.same) else [one for one in page.same if one not in seen]
+                seen.update(same)
+                fresh = [record for record in page.fresh if xml.tail(record.get("href", "")) not in seen]
+                seen.update(xml.tail(record.get("href", "")) for record in fresh)
+                if same or fresh:
+                    yield Told(same, fresh)
             if len(seen) >= total:
                 return
         raise Unexpected(f"The cell counts {total} entries but lists {len(seen)}, so its listing is not complete.")
 
-    def _once(self, address: str) -> Iterator[tuple[list[Record], int]]:
+    def _once(self, address: str, reader: Reader | None) -> Iterator[tuple[Told, int]]:
         read: set[str] = set()
+        same: list[str] = []
         while address:
             if address in read or len(read) >= MOST_PAGES:
                 raise Unexpected(f"The cell's listing does not end after {len(read)} pages.")
             read.add(address)
-            page = self._wire.get(address)
+            content = self._wire.content(address)
+            if reader is not None:
+                content, same = reader.cut(content)
+            page = xml.parse(content, CELL)
             total = xml.number(page.get("total", ""))
             if xml.name_of(page) != "QueryResultRecords" or total is None:
                 raise Unexpected("The cell answered a query with something that is not a page of records.")
-            yield _records(page), total
+            yield Told(same, _records(page)), total
             address = xml.link(page, "nextPage")
 
-    def _facts(self, page: Sequence[Record], read: dict[str, dict[str, rows.Details]]) -> list[ServerFacts]:
-        """`read` keeps what each vApp's document told, since its servers may stand on several pages."""
-        found: dict[str, rows.Details] = {}
-        lacking: dict[str, Record] = {}
-        for record in page:
-            if self._lacks(record):
-                vm_id = xml.tail(record.get("href", ""))
-                known = self._known.get(vm_id, record)
-                if known is None:
-                    lacking[vm_id] = record
-                else:
-                    found[vm_id] = known
-        vapps = {record.get("container", "") for record in lacking.values()} - read.keys() - {""}
-        for vapp, inside in zip(vapps, self._wire.gather(vapps, rows.all_details), strict=True):
-            read[vapp] = inside or {}
-        for vm_id, record in lacking.items():
-            details = read.get(record.get("container", ""), {}).get(vm_id)
-            if details is not None:
-                found[vm_id] = details
-                self._known.put(vm_id, record, details)
-        regions = self._names()
-        return [rows.record_facts(record, regions, found.get(xml.tail(record.get("href", "")))) for record in page]
 
-    def _lacks(self, record: Record) -> bool:
-        """Whether only its document tells the addresses."""
-        if self._wire.spoken.version < (5, 7):
-            return True
-        return not record.get("ipAddress", "") and record.get("networkName", "") not in ("", "none")
-
-
-def _records(page: xml.Element) -> list[Record]:
+def _records(page: xml.Element) -> list[xml.Element]:
     return [child for child in page if xml.name_of(child).endswith("Record")]
-
-
-def _left_out(record: Record) -> bool:
-    return xml.truth(record.get("isVAppTemplate", "")) or xml.truth(record.get("isDeleted", ""))
 
 
 def _vapps(vdc: xml.Element) -> list[str]:

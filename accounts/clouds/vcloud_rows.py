@@ -49,6 +49,9 @@ _STATES: Final = {
 _BUSY: Final = ("queued", "preRunning", "running")
 
 
+Hardware = dict[str, list[xml.Element]]
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """What only the document of a server tells, and its record does not."""
@@ -79,7 +82,8 @@ def facts(vm: xml.Element, region: str) -> ServerFacts:
     raw, state = _state(
         _WORDS.get(vm.get("status", ""), vm.get("status", "")), xml.truth(vm.get("deployed", "")), busy(vm)
     )
-    found = details(vm)
+    held = hardware(vm)
+    found = details(vm, held)
     return ServerFacts(
         external_id=external_id,
         name=xml.cut(vm.get("name", "")),
@@ -87,8 +91,8 @@ def facts(vm: xml.Element, region: str) -> ServerFacts:
         raw_state=raw,
         addresses=found.addresses,
         region=region,
-        cpus=quantity(vm, "3"),
-        memory_mb=quantity(vm, "4"),
+        cpus=quantity(held, "3"),
+        memory_mb=quantity(held, "4"),
         disk_gb=found.disk_gb,
         created_at=found.created_at,
     )
@@ -128,8 +132,10 @@ def record_facts(record: Record, regions: Mapping[str, str], found: Details | No
     )
 
 
-def details(vm: xml.Element) -> Details:
-    return Details(_addresses(vm), _disk_gb(vm), xml.moment(xml.text(vm, "DateCreated")))
+def details(vm: xml.Element, held: Hardware | None = None) -> Details:
+    """`held`: its hardware, where that was read already."""
+    held = hardware(vm) if held is None else held
+    return Details(_addresses(vm, held), _disk_gb(held), xml.moment(xml.text(vm, "DateCreated")))
 
 
 def all_details(vapp: xml.Element) -> dict[str, Details]:
@@ -154,28 +160,29 @@ def _known(word: str) -> State:
     return known or State.UNKNOWN
 
 
-def items(vm: xml.Element, kind: str) -> Iterator[xml.Element]:
-    """The virtual hardware of a kind: 3 CPU, 4 memory (MB), 10 network card, 17 disk."""
+def hardware(vm: xml.Element) -> Hardware:
+    """The virtual hardware by kind: 3 CPU, 4 memory (MB), 10 network card, 17 disk."""
+    held: Hardware = {}
     for item in xml.children(vm, "VirtualHardwareSection", "Item"):
-        if xml.text(item, "ResourceType") == kind:
-            yield item
+        held.setdefault(xml.text(item, "ResourceType"), []).append(item)
+    return held
 
 
-def quantity(vm: xml.Element, kind: str) -> int | None:
-    return next((xml.number(xml.text(item, "VirtualQuantity")) for item in items(vm, kind)), None)
+def quantity(held: Hardware, kind: str) -> int | None:
+    return next((xml.number(xml.text(item, "VirtualQuantity")) for item in held.get(kind, ())), None)
 
 
-def _disk_gb(vm: xml.Element) -> int | None:
+def _disk_gb(held: Hardware) -> int | None:
     sizes = [
         xml.number(xml.attribute(host, "capacity"))
-        for item in items(vm, "17")
+        for item in held.get("17", ())
         if (host := xml.child(item, "HostResource")) is not None
     ]
     known = [size for size in sizes if size is not None]
     return -(-sum(known) // 1024) if known else None
 
 
-def _addresses(vm: xml.Element) -> tuple[Address, ...]:
+def _addresses(vm: xml.Element, held: Hardware) -> tuple[Address, ...]:
     found: list[Address] = []
     for section in xml.children(vm, "NetworkConnectionSection"):
         for nic in xml.children(section, "NetworkConnection"):
@@ -185,7 +192,7 @@ def _addresses(vm: xml.Element) -> tuple[Address, ...]:
             outer = _address(xml.text(nic, "ExternalIpAddress"), network, mac, "floating")
             found += [address for address in (inner, outer) if address is not None]
     if not found:
-        for item in items(vm, "10"):
+        for item in held.get("10", ()):
             connection = xml.child(item, "Connection")
             if connection is not None:
                 address = _address(

@@ -193,10 +193,11 @@ class Tasks:
 
     def _resize(self, wish: Wish, vm: xml.Element) -> tuple[Progress, str, str]:
         # One after the other: the second would find the server busy.
+        held = rows.hardware(vm)
         for kind, wanted in (("3", wish.cpus), ("4", wish.memory_mb)):
-            if wanted is None or rows.quantity(vm, kind) == wanted:
+            if wanted is None or rows.quantity(held, kind) == wanted:
                 continue
-            item = next(rows.items(vm, kind), None)
+            item = next(iter(held.get(kind, ())), None)
             address = "" if item is None else xml.link(item, "edit") or xml.attribute(item, "href")
             if not address:
                 raise Refused("The cloud does not let this account resize this server now.")

@@ -5,7 +5,7 @@ pages have no list of their own (vCloud 1.0).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -19,6 +19,7 @@ from console.lib.faults import BadCredentials, Unexpected
 from console.lib.outbound import Session, Transport, origin
 
 CONNECTIONS: Final = 8  # at once to one cell
+WORTH: Final = 3  # calls that a connection is opened for: to open it takes as long as one or two
 T = TypeVar("T")
 
 
@@ -77,6 +78,13 @@ class Wire:
     def get(self, address: str) -> xml.Element:
         return self.read(self.request("GET", address))
 
+    def content(self, address: str) -> bytes:
+        """A good reply as it came."""
+        response = self.request("GET", address)
+        if not response.ok:
+            raise self.fault(response)
+        return response.content
+
     def find(self, address: str) -> xml.Element | None:
         """As get; None when the cell says that there is no such thing."""
         response = self.request("GET", address)
@@ -127,32 +135,45 @@ class Wire:
     # --- many at once
 
     def gather(self, addresses: Iterable[str], reading: Callable[[xml.Element], T]) -> list[T | None]:
+        """All of `stream` at once."""
+        return list(self.stream(addresses, reading))
+
+    def stream(self, addresses: Iterable[str], reading: Callable[[xml.Element], T]) -> Iterator[T | None]:
         """`reading` of each page, in order, over up to CONNECTIONS at a time; None for a page that is gone.
 
-        The first fault is raised, after the calls that are under way have ended.
+        The first fault is raised, after the calls that are under way have ended; none is begun after it. `reading` runs
+        in threads and must make no call.
         """
         wanted = list(addresses)
         self._session()  # signed in once, before there are threads
         if len(wanted) < 2:
-            return [reading(page) if (page := self.find(address)) is not None else None for address in wanted]
-        workers = min(CONNECTIONS, len(wanted))
+            yield from [reading(page) if (page := self.find(address)) is not None else None for address in wanted]
+            return
+        workers = min(CONNECTIONS, -(-len(wanted) // WORTH))
         while len(self._spare) < workers:
             self._spare.append(self._transport.session(self._url))
             self._sessions.append(self._spare[-1])
-        idle = list(self._spare)
+        idle = self._spare[:workers]  # a requests session is not for two threads
+        over = threading.Event()
 
         def one(address: str) -> T | None:
+            if over.is_set():
+                return None  # read by nobody: what ended it stands before this one
             http = idle.pop()  # lists are safe to pop and append from threads
             try:
                 response = self.request("GET", address, http=http)
+                return None if replies.missing(response) else reading(self.read(response))
+            except BaseException:
+                over.set()
+                raise
             finally:
                 idle.append(http)
-            return None if replies.missing(response) else reading(self.read(response))
 
         pool = ThreadPoolExecutor(workers, thread_name_prefix="vcloud")
         try:
-            return list(pool.map(one, wanted))
+            yield from pool.map(one, wanted)
         finally:
+            over.set()
             pool.shutdown(cancel_futures=True)
 
     # --- ways through the links

@@ -53,13 +53,8 @@ def named(element: Element, *names: str) -> Element:
 
 def children(element: Element, *path: str) -> Iterator[Element]:
     """Every element at this path of local names below `element`."""
-    first, *rest = path
-    for child in element:
-        if name_of(child) == first:
-            if rest:
-                yield from children(child, *rest)
-            else:
-                yield child
+    found: Iterator[Element] = element.iterchildren(f"{{*}}{path[0]}")
+    return found if len(path) == 1 else (below for child in found for below in children(child, *path[1:]))
 
 
 def child(element: Element, *path: str) -> Element | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accounts.clouds import State, vcloud_addresses, vcloud_tasks
+from accounts.clouds import State, vcloud_tasks
 from accounts.clouds.operations import Operation, Order, Phase, Size, Task, Untold
 from accounts.clouds.vcloud import VCloud
 from console.demo.vcloud import Cloud, Site, serve
@@ -16,11 +16,6 @@ from tests.clouds.vcloud_account import ended, listed, opened
 
 GENERATIONS = ("1.0", "1.5", "5.1", "9.0", "32.0", "36.0", "38.1", "46.0")
 FEW = ("1.0", "1.5", "5.1", "38.1")
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> None:
-    vcloud_addresses._kept.clear()
 
 
 @pytest.fixture(params=FEW)

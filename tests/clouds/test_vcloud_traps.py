@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from accounts import clouds
-from accounts.clouds import Address, State, vcloud_addresses
+from accounts.clouds import Address, State
 from accounts.clouds import vcloud_listing as listing
-from accounts.clouds.vcloud_addresses import Known
-from accounts.clouds.vcloud_rows import Details
 from console.lib.faults import BadCredentials, Refused, SlowDown, Unexpected, Unreachable
 from console.lib.outbound import Transport
 from tests.clouds.replay import Replay, Reply
 from tests.clouds.vcloud_account import (
-    USER,
     V10,
-    V15,
     asked,
     error,
     listed,
@@ -30,12 +24,6 @@ from tests.clouds.vcloud_account import (
     versions,
     vm,
 )
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> None:
-    vcloud_addresses._kept.clear()
-
 
 # --- versions and signing in
 
@@ -279,41 +267,6 @@ def test_powered_off_but_deployed_is_stopped_and_says_so(replay: Replay) -> None
     }
 
 
-def test_below_5_7_addresses_come_from_the_vapp_and_are_remembered_while_the_record_stays(replay: Replay) -> None:
-    new_cell(replay, "5.1")
-    inside = f"{replay.url}/api/vApp/vapp-1"
-    card = '<NetworkConnection network="lan"><IpAddress>10.0.0.9</IpAddress></NetworkConnection>'
-    document = vm(replay).replace("</Vm>", f"<NetworkConnectionSection>{card}</NetworkConnectionSection></Vm>")
-    replay.say("GET", "/api/vApp/vapp-1", said(f'<VApp xmlns="{V15}"><Children>{document}</Children></VApp>'))
-    before, after = record(replay, "a", container=inside), record(replay, "a", container=inside, status="SUSPENDED")
-    replay.say("GET", "/api/query", page(before, total=1), page(before, total=1), page(after, total=1))
-    for reads in (1, 1, 2):
-        [facts] = listed(opened(replay.url))
-        assert facts.addresses == (Address("10.0.0.9", 4, "fixed", "lan"),)
-        assert asked(replay, "/api/vApp/vapp-1") == reads
-
-
-def test_what_is_remembered_is_the_accounts_own_and_ends() -> None:
-    now = [0.0]
-    mine, other = (Known("https://a", {**USER, "org": org}, lambda: now[0]) for org in ("one", "two"))
-    row = {"status": "POWERED_ON"}
-    mine.put("vm-1", row, Details(disk_gb=3))
-    assert mine.get("vm-1", row) == Details(disk_gb=3)
-    assert other.get("vm-1", row) is None
-    assert mine.get("vm-1", row | {"isBusy": "true"}) is None
-    mine.put("vm-1", row, Details())
-    now[0] = vcloud_addresses.SECONDS + 1
-    assert mine.get("vm-1", row) is None
-
-
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vcloud_addresses, "MOST", 3)
-    known = Known("https://a", USER)
-    for number in range(5):
-        known.put(f"vm-{number}", {}, Details())
-    assert [known.get(f"vm-{number}", {}) is not None for number in range(5)] == [False, False, True, True, True]
-
-
 def test_a_vapp_that_is_deleted_during_the_walk_is_left_out(replay: Replay) -> None:
     old_cell(replay, "vapp-1", "vapp-2")
     full = replay.replies["GET", "/api/v1.0/vdc/1", "", ""][0]
@@ -330,24 +283,6 @@ def test_a_vapp_that_is_listed_but_not_shown_fails_the_walk_so_that_nothing_look
     replay.say("GET", "/api/v1.0/vApp/vapp-1", error(403, "ACCESS_TO_RESOURCE_IS_FORBIDDEN", "No access"))
     with pytest.raises(Refused, match="cannot be listed completely"):
         listed(opened(replay.url))
-
-
-def test_the_walk_reads_several_vapps_at_a_time(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
-    old_cell(replay, "vapp-1", "vapp-2", "vapp-3", "vapp-4")
-    together, one_by_one = threading.Barrier(4), replay.answer
-
-    def answer(method: str, path: str) -> Reply:
-        if "vapp-" in path:
-            together.wait(10)  # breaks, and the connection with it, unless four calls are under way
-        return one_by_one(method, path)
-
-    monkeypatch.setattr(replay, "answer", answer)
-    for number in range(1, 5):
-        document = vm(replay, root="/api/v1.0", space=V10).replace("vm-a", f"vm-{number}")
-        replay.say("GET", f"/api/v1.0/vApp/vapp-{number}", said(f"<VApp><Children>{document}</Children></VApp>"))
-    driver = opened(replay.url)
-    assert [facts.external_id for facts in listed(driver)] == ["vm-1", "vm-2", "vm-3", "vm-4"]
-    assert driver.calls == len(replay.asked)
 
 
 def test_a_region_that_is_no_data_centre_is_a_fault_and_not_an_empty_list(replay: Replay) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from accounts.clouds import vcloud_addresses
 from tests.clouds.contract.sites import Site
 from tests.clouds.contract.versions import VERSIONS, serving
 
@@ -19,8 +18,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.fixture
 def site(served: Site) -> Iterator[Site]:
-    """Without servers, mishaps or remembered addresses of the test before."""
-    vcloud_addresses._kept.clear()
+    """Without servers or mishaps of the test before."""
     served.clear()
     yield served
     served.faults.clear()
