@@ -22,8 +22,8 @@ from console.lib import audit, seal
 from console.lib.denials import Denied, Wrong
 from console.lib.jobs import ring
 from console.lib.jobs.leases import Lease
-from console.lib.jobs.rows import ACTIVE
-from providers import customers, founding
+from console.lib.jobs.rows import ACTIVE, JobState
+from providers import customers, events, founding
 from providers.models import CloudEndpoint, Customer, Provider
 
 TASK: Final = "imports.run"
@@ -80,14 +80,17 @@ def counts(batch: Import) -> dict[str, int]:
     return dict.fromkeys(Outcome.values, 0) | dict(rows)
 
 
-def perform(batch: Import, lease: Lease) -> str:
+def perform(batch: Import, lease: Lease) -> None:
     """Work off what waits, slice by slice; a slice and its outcomes are one transaction under the row's fence."""
     actor = audit.Actor(batch.actor_kind, batch.actor_id, batch.actor_name)
     provider = Provider.objects.get(pk=batch.provider_id)
     while _slice(batch, provider, lease, actor):
         pass
     told = counts(batch)
-    return f"{batch.total} lines: " + ", ".join(f"{told[one]} {one}" for one in Outcome.values if told[one]) + "."
+    words = f"{batch.total} lines: " + ", ".join(f"{told[one]} {one}" for one in Outcome.values if told[one]) + "."
+    with transaction.atomic():
+        lease.end(JobState.DONE, words)
+        events.fire(provider, "import.ended", {"import_id": str(batch.pk), "total": batch.total, "counts": told})
 
 
 def _slice(batch: Import, provider: Provider, lease: Lease, actor: audit.Actor) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from anymail.signals import tracking
+from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
+from providers import events
 from providers.models import Mail
 
 _BAD: Final = {
@@ -30,4 +32,9 @@ def take(event: Any, **_: Any) -> None:
         return
     words = " ".join(str(event.description or event.mta_response or event.reject_reason or "").split())
     said = f"{_BAD[event.event_type]}: {words}" if words else f"{_BAD[event.event_type]}."
-    mails.update(bounced_at=at, report=said[:2000])
+    with transaction.atomic():
+        fresh = mails.select_for_update(of=("self",)).filter(bounced_at__isnull=True).select_related("customer")
+        for mail in fresh:
+            Mail.objects.filter(pk=mail.pk).update(bounced_at=at, report=said[:2000])
+            if mail.customer is not None:
+                events.fire_for(mail.customer, "mail.failed", kind=mail.kind, to=mail.to, reason=said)

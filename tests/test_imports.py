@@ -14,7 +14,7 @@ from console.lib.jobs import leases
 from console.lib.jobs.kinds import KINDS, work
 from console.models import AuditEntry, User
 from providers import customers
-from providers.models import Customer, Mail, Membership
+from providers.models import Customer, Event, Mail, Membership, Webhook
 from tests.factories import EndpointFactory, MembershipFactory, ProviderFactory, UserFactory
 from tests.provider_api.calls import OPENSTACK, Api, shaped
 
@@ -187,6 +187,18 @@ def test_quotas_hold_for_imports_too(api):
     run()
     assert sorted(outcomes(api, path).values()) == ["created", "created", "refused", "refused"]
     assert "may have 2 customers" in str(api("GET", f"{path}/lines?outcome=refused").json())
+
+
+def test_its_end_is_told_to_webhooks(api):
+    Webhook.objects.create(provider=api.provider, url="https://north.example/hook", sealed="x")
+    path = send(api, [line(1), "nonsense"])
+    run()
+    data = Event.objects.get(type="import.ended").data
+    assert data == {
+        "import_id": path.removeprefix("imports/"), "total": 2,
+        "counts": {"waiting": 0, "created": 1, "updated": 0, "unchanged": 0, "refused": 1},
+    }  # fmt: skip
+    assert Event.objects.filter(type="customer.created").count() == 1
 
 
 class TestCsv:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from console.lib import audit
 from console.lib.denials import Wrong
 from providers import branding, customers, letters, mail, reports, wording
-from providers.models import Mail, MailTemplate
+from providers.models import Event, Mail, MailTemplate, Webhook
 from tests.factories import CustomerFactory, ProviderFactory, UserFactory
 
 ADA = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines & Söhne"}
@@ -200,6 +200,12 @@ class TestReports:
                   Details="550 5.1.1", BouncedAt="2026-01-01T10:00:00Z", Email="ada@example.com", ID=1)  # fmt: skip
         row.refresh_from_db()
         assert row.delivery == "bounced" and "no such user" in row.report.lower()
+
+    def test_a_bounce_is_told_to_webhooks_once(self, row):
+        Webhook.objects.create(provider=row.customer.provider, url="https://north.example/hook", sealed="x")
+        for _ in range(2):
+            self.told(RecordType="Bounce", Type="HardBounce", Description="No such user", ID=1)
+        assert Event.objects.get(type="mail.failed").data["to"] == "ada@example.com"
 
     def test_nobody_else_can_report(self, row):
         assert self.told("user:guess", RecordType="Bounce", Type="HardBounce", ID=1).status_code == 400
