@@ -28,6 +28,8 @@ SCOPES = {
     "accounts:read": "Read cloud accounts and endpoints",
     "accounts:write": "Push cloud credentials, remove accounts",
     "servers:read": "Read servers",
+    "mail:read": "Read how mails are worded",
+    "mail:write": "Word mails, publish and test them",
     "webhooks:read": "Read webhooks, events and deliveries",
     "webhooks:write": "Add, change and test webhooks, send events again",
 }
@@ -58,8 +60,11 @@ def issue(
 ) -> tuple[ProviderKey, str]:
     """A new key and its text, which is kept nowhere. No scopes: all; no networks (CIDRs or addresses): from anywhere.
 
-    Raises Wrong (`scopes`, `allowed_networks`) for what cannot be.
+    Raises Wrong (`scopes`, `allowed_networks`, `provider`: a sandbox has no keys of its own) for what cannot be.
     """
+    if provider.sandbox_of is not None:
+        words = f"A sandbox has no keys of its own. Issue a sandbox key of {provider.sandbox_of}."
+        raise Wrong({"provider": [words]})
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise Wrong({"scopes": [f"Unknown scope {', '.join(unknown)}. Known: {', '.join(SCOPES)}."]})
     prefix = "".join(secrets.choice(_LETTERS) for _ in range(12))

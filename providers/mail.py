@@ -14,7 +14,7 @@ from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
 from console.models import User
 from providers import letters, notices
-from providers.models import Customer, Mail, MailTemplate, Membership, Provider
+from providers.models import Customer, Mail, MailTemplate, Membership, Provider, ProviderMember
 
 TASK = "mail.send"
 
@@ -66,13 +66,23 @@ def send(mail: Mail) -> str:
 
 def compose(mail: Mail) -> EmailMultiAlternatives:
     """The whole message, text and HTML: a letter to a person, or a notice to a provider's developers."""
+    if mail.kind == Mail.Kind.MEMBER:
+        return notices.invite(mail)
     return notices.compose(mail) if mail.kind == Mail.Kind.NOTICE else letters.compose(mail)
 
 
-def test(template: MailTemplate, person: User, provider: Provider) -> Mail:
-    """Send a draft, about a made-up customer, to who wrote it."""
-    mail = Mail(kind=Mail.Kind.TEST, to=person.email, user=person, provider=provider, template=template)
-    return _put(mail)
+def test(template: MailTemplate, to: User | str, provider: Provider) -> Mail:
+    """Send a draft, about a made-up customer, to who wrote it, or to an address of the provider's."""
+    person = to if isinstance(to, User) else None
+    address = to if isinstance(to, str) else to.email
+    mail = _put(Mail(kind=Mail.Kind.TEST, to=address, user=person, provider=provider, template=template))
+    mail.refresh_from_db()
+    return mail
+
+
+def invite(member: ProviderMember) -> Mail:
+    """Ask a person to work on the provider's own pages. The worker makes the link."""
+    return _put(Mail(kind=Mail.Kind.MEMBER, to=member.user.email, user=member.user, provider=member.provider))
 
 
 def _keep(mail: Mail, message: EmailMultiAlternatives) -> None:

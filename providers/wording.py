@@ -87,6 +87,14 @@ def live(provider: Provider | None, kind: str, locale: str = "") -> MailTemplate
     return None
 
 
+def all_live(provider: Provider) -> list[MailTemplate]:
+    """The revision that is live for each kind and language that has one."""
+    newest: dict[tuple[str, str], MailTemplate] = {}
+    for row in published(provider).order_by("published_at"):
+        newest[row.kind, row.locale] = row
+    return list(newest.values())
+
+
 def published(provider: Provider) -> QuerySet[MailTemplate]:
     """Every revision that is live or was."""
     rows: QuerySet[MailTemplate] = provider.mail_templates.filter(published_at__isnull=False)

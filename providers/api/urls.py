@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from providers.api import views, webhooks
+from providers.api import mails, views, webhooks
 
 urlpatterns = [
     path("customers", views.Customers.as_view(), name="api-customers"),
@@ -20,5 +20,11 @@ urlpatterns = [
     path("deliveries/<uuid:delivery_id>/redeliver", webhooks.Redeliver.as_view(), name="api-delivery-redeliver"),
     path("events", webhooks.Events.as_view(), name="api-events"),
     path("event-types", webhooks.EventTypes.as_view(), name="api-event-types"),
+    path("mail-templates", mails.Wordings.as_view(), name="api-mail-templates"),
+    path("mail-templates/preview", mails.Preview.as_view(), name="api-mail-preview"),
+    path("mail-templates/<uuid:pk>", mails.OneWording.as_view(), name="api-mail-template"),
+    path("mail-templates/<uuid:pk>/publish", mails.Publish.as_view(), name="api-mail-publish"),
+    path("mail-templates/<uuid:pk>/withdraw", mails.Withdraw.as_view(), name="api-mail-withdraw"),
+    path("mail-templates/<uuid:pk>/test", mails.SendTest.as_view(), name="api-mail-test"),
     path("endpoints", views.Endpoints.as_view(), name="api-endpoints"),
 ]
