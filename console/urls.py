@@ -15,6 +15,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("", include("console.portal.urls")),  # /me/ /welcome/ /in/ /_mail/ /staff/
     path("", include("servers.web.urls")),  # /servers/ /activity/
+    path("provider/", include("console.portal.provider.urls")),
     path("accounts/", include("accounts.web.urls")),
     path("installs/", include("servers.installs.web.urls")),
     path("", include("servers.actions.web.urls")),  # /servers/new /actions/

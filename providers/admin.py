@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -20,8 +20,9 @@ from unfold.widgets import (
 )
 
 from console.lib.denials import Wrong
+from console.lib.pages import person
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, action, display, toned, who
-from providers import customers, enabling, endpoints, keys, tokens
+from providers import customers, enabling, endpoints, keys, members, tokens
 from providers.models import (
     ApiToken,
     CloudEndpoint,
@@ -81,7 +82,7 @@ class ProviderAdmin(StaffAdmin):
     fields = ("name", "slug", "status", "support_url", "contact_email", "webhook_networks", "created_at")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     inlines = (KeyInline, EndpointInline)
-    actions_detail = ("enable", "suspend", "issue_key")
+    actions_detail = ("enable", "suspend", "issue_key", "open_pages")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         rows: QuerySet[Provider] = super().get_queryset(request)
@@ -122,6 +123,17 @@ class ProviderAdmin(StaffAdmin):
 
         sentence = "Its keys get 403 and nothing of it is read until you enable it again. Nothing is deleted."
         return self.deed(request, object_id, title="Suspend", sentence=sentence, do=do, danger=True)
+
+    @action(description="Open its pages", icon="open_in_new")
+    def open_pages(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the provider's own pages, for staff who work there too."""
+        provider = self.get_object(request, object_id)
+        if provider is None:
+            raise Http404
+        if members.of(person(request)).filter(provider=provider).exists():
+            return HttpResponseRedirect(reverse("provider:overview", args=[provider.slug]))
+        messages.info(request, f"Only people who work at {provider} see its pages. Its administrators invite them.")
+        return HttpResponseRedirect(reverse("admin:providers_provider_change", args=[provider.pk]))
 
     @action(description="Issue a key", icon="key")
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:

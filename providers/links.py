@@ -7,16 +7,19 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from django.conf import settings
+from django.core import signing
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from console.models import User
-from providers.models import Customer, Membership, SignInLink
+from providers.models import Customer, Membership, ProviderMember, SignInLink
 
 Purpose = SignInLink.Purpose
 # A hand-off's is short, and its caller's to say (handoff.py).
 LIFETIMES = {Purpose.SET_PASSWORD: timedelta(days=3), Purpose.SIGN_IN: timedelta(hours=1)}
+_JOIN = "provider.member"  # salt of the links by which members say yes
+_JOINABLE = timedelta(days=7)
 _PATHS = {Purpose.SET_PASSWORD: "welcome", Purpose.SIGN_IN: "in", Purpose.HANDOFF: "handoff"}
 
 
@@ -56,6 +59,29 @@ def first_password(user: User, customer: Customer) -> tuple[str, datetime] | Non
     lifetime = LIFETIMES[Purpose.SET_PASSWORD]
     token = issue(user, Purpose.SET_PASSWORD, customer, lifetime)
     return address(Purpose.SET_PASSWORD, token), timezone.now() + lifetime
+
+
+def first_member_password(member: ProviderMember) -> tuple[str, datetime] | None:
+    """As `first_password`, for a person whose row the invitation to work at a provider made."""
+    user = member.user
+    if not member.founding or member.accepted_at or user.has_usable_password() or user.is_staff:
+        return None
+    lifetime = LIFETIMES[Purpose.SET_PASSWORD]
+    return address(Purpose.SET_PASSWORD, issue(user, Purpose.SET_PASSWORD, None, lifetime)), timezone.now() + lifetime
+
+
+def join(member: ProviderMember) -> tuple[str, datetime]:
+    """Where the person says yes, and until when. It opens nothing without a sign-in of the person's own."""
+    token = signing.dumps(str(member.pk), salt=_JOIN)
+    return f"{settings.PUBLIC_URL}/provider/~join/{token}/", timezone.now() + _JOINABLE
+
+
+def joined(token: str) -> str:
+    """The id of the membership that this token is for; empty when it is over or none of ours."""
+    try:
+        return str(signing.loads(token, salt=_JOIN, max_age=_JOINABLE))
+    except signing.BadSignature:
+        return ""
 
 
 def peek(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from console.lib import audit
 from console.lib.jobs.rows import ACTIVE
 from console.models import User
-from providers import invitations, links, mail
+from providers import invitations, links, mail, members
 from providers.models import Customer, Mail, Membership, SignInLink
 
 AGAIN_AFTER = timedelta(minutes=1)
@@ -49,6 +49,8 @@ def first_password(token: str, password: str) -> Arrival | None:
             expires_at=Now()
         )
         audit.note(audit.Actor.of(user), "person.password_set", target=user, customer_id=link.customer_id)
+        if link.customer_id is None:
+            members.come_in(user)
         if link.customer_id:
             for waiting in invitations.pending(user).filter(customer=link.customer_id):
                 invitations.accept(user, waiting.pk)
@@ -65,6 +67,8 @@ def by_link(token: str) -> Arrival | None:
 def send_again(token: str) -> None:
     """A new mail in place of the one whose link is too old. Once a minute; silence for anything that does not fit."""
     old = links.find(token, links.Purpose.SET_PASSWORD)
+    if old is not None and old.customer is None:
+        members.send_again(old.user)
     if old is None or old.customer is None or old.user.has_usable_password() or not old.user.is_active:
         return
     with transaction.atomic():

@@ -9,12 +9,14 @@ from uuid import UUID
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import perform_login
 from allauth.account.models import Login
+from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from console.lib import audit
 from console.models import User
+from providers import members
 from providers.models import Customer
 from providers.scope import DOOR
 from providers.welcoming import Arrival
@@ -25,6 +27,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        return home(request.user)
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         """A person's own sign-in opens every customer of theirs; one that a provider's link began, that one only.
@@ -37,6 +42,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         audit.note(audit.Actor.of(user), "person.signed_in", target=user, customer_id=UUID(door) if door else None)
         response: HttpResponse = super().post_login(request, user, **kwargs)
         return response
+
+
+def home(user: Any) -> str:
+    """Where a sign-in leads: to the servers; to the provider's pages for who works there and rents none."""
+    rents = not isinstance(user, User) or Customer.objects.open_to(user).exists()
+    return settings.LOGIN_REDIRECT_URL if rents or not members.places(user) else "/provider/"
 
 
 def sign_in(request: HttpRequest, arrival: Arrival, to: str) -> HttpResponse:
@@ -54,7 +65,7 @@ class Doorkeeper:
     Otherwise whoever controls the link could set a password or an address, come back with it, and see everything.
     """
 
-    GUARDED = ("/auth/", "/admin/", "/me/", "/invitations/", "/staff/")
+    GUARDED = ("/auth/", "/admin/", "/me/", "/invitations/", "/staff/", "/provider/")
     LEFT_OPEN = ("/auth/logout/",)
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

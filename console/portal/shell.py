@@ -14,9 +14,10 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.health import STALE_AFTER
 from accounts.models import CloudAccount
-from providers import branding
+from console.models import User
+from providers import branding, members
 from providers.branding import Look
-from providers.scope import customers_of
+from providers.scope import DOOR, customers_of
 
 MOST = 200  # accounts in the switcher; who has more finds them by the list's own filter
 
@@ -57,9 +58,19 @@ class Shell:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `shell` and `look`, read only by pages that draw the frame."""
+    """Context processor: `shell`, `look` and `places`, read only by pages that draw the frame."""
     made: Any = SimpleLazyObject(lambda: shell_of(request))
-    return {"shell": made, "look": SimpleLazyObject(lambda: look_of(request, made))}
+    return {
+        "shell": made,
+        "look": SimpleLazyObject(lambda: look_of(request, made)),
+        "places": SimpleLazyObject(lambda: places_of(request)),
+    }
+
+
+def places_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """Providers at which this person works, as (slug, name); none for a sign-in that came by a provider's door."""
+    user = getattr(request, "user", None)
+    return members.places(user) if isinstance(user, User) and not request.session.get(DOOR) else []
 
 
 def look_of(request: HttpRequest, shell: Shell) -> Look | None:

@@ -75,7 +75,7 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         else:
             if arrival is None:
                 return _over(request, reverse("portal:welcome-again", args=[token]))
-            return doors.sign_in(request, arrival, settings.LOGIN_REDIRECT_URL)
+            return doors.sign_in(request, arrival, doors.home(arrival.user))
     context = {"form": form, **_whose(link)}
     return render(request, "welcome/set_password.html", context, status=422 if form.is_bound else 200)
 

@@ -86,7 +86,7 @@ class Mail(Job):
     to = models.EmailField(max_length=254)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="mails", null=True)
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="mails", null=True)
-    provider = models.ForeignKey(Provider, models.CASCADE, related_name="mails", null=True)  # of a test, a notice, a member
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="mails", null=True)  # no customer: its own
     template = models.ForeignKey(MailTemplate, models.SET_NULL, null=True, related_name="mails")  # that was sent
     params = models.JSONField(default=dict, editable=False)  # of a test or a notice; no link, no secret
     message_id = models.CharField(max_length=200, blank=True, editable=False)

@@ -1,0 +1,50 @@
+"""The first page: key numbers, health, and what wants attention first. And the way to it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from console.lib.pages import person, signed_in
+from console.portal.provider import standing
+from console.portal.provider.scope import Seat, page, show
+from providers import members
+from providers.scope import DOOR
+
+
+@signed_in
+@require_safe
+@never_cache
+def home(request: HttpRequest) -> HttpResponse:
+    """To the provider that this person works for; a choice where there are several."""
+    seats = [] if request.session.get(DOOR) else list(members.of(person(request)))
+    if not seats:
+        raise Http404("This person works for no provider.")
+    if len(seats) == 1:
+        return HttpResponseRedirect(reverse("provider:overview", args=[seats[0].provider.slug]))
+    return render(request, "provider/choose.html", {"seats": seats})
+
+
+@signed_in
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def join(request: HttpRequest, token: str) -> HttpResponse:
+    """GET asks, POST says yes to an invitation to work at a provider."""
+    if request.method != "POST":
+        member = members.invited(person(request), token)
+        return render(request, "provider/join.html", {"member": member}, status=200 if member else 404)
+    member = members.accept(person(request), token)
+    if member is None:
+        return render(request, "provider/join.html", {"member": None}, status=404)
+    messages.success(request, f"You belong to {member.provider} now.")
+    return HttpResponseRedirect(reverse("provider:overview", args=[member.provider.slug]))
+
+
+@page()
+def overview(request: HttpRequest, seat: Seat) -> HttpResponse:
+    """Key numbers and troubles."""
+    return show(request, seat, "provider/overview.html", "overview", standing=standing.of(seat.provider))
