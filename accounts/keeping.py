@@ -119,7 +119,7 @@ def _stamp(account: CloudAccount, through: Transport) -> tuple[Any, ...]:
     return (
         account.credentials_version, sealed, end.platform, end.url, end.version, end.region, end.ca,
         tuple(map(str, through.approved)), through.allow_http, through.old_tls,
-        through.origins,
+        through.origins, through.listeners,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from accounts import clouds
 from accounts.models import CloudAccount
 from console.lib.outbound import Transport
+from providers import simulated
 from providers.models import CloudEndpoint
 
 
@@ -16,15 +17,19 @@ def transport(endpoint: CloudEndpoint, before_call: Callable[[str], None] | None
     """What staff approved for this endpoint, and in demo mode the simulated clouds on loopback.
 
     A catalog may name further hosts; those that staff registered for the same provider, on or off, may see its tokens.
+    An endpoint of a sandbox reaches the simulated clouds' own listeners on this machine, whatever stands in its row.
     `before_call`: see Transport (an account's is a `pacing.Pace`).
     """
-    registered = CloudEndpoint.objects.filter(provider=endpoint.provider_id).exclude(pk=endpoint.pk)
+    registered = CloudEndpoint.objects.filter(provider=endpoint.provider_id)
+    rows = list(registered.values_list("pk", "url", "provider__sandbox_of"))
+    if any(owner is not None for _, _, owner in rows):
+        return Transport(listeners=simulated.listeners(), allow_http=True, before_call=before_call)
     return Transport(
         networks=[*endpoint.networks, *settings.DEMO_NETWORKS],
         ca=endpoint.ca or None,
         allow_http=endpoint.allow_http,
         old_tls=endpoint.old_tls,
-        origins=list(registered.values_list("url", flat=True)),
+        origins=[url for pk, url, _ in rows if pk != endpoint.pk],
         before_call=before_call,
     )
 

@@ -8,10 +8,10 @@ from django.db.models.functions import Now
 from django.dispatch import receiver
 
 from accounts import linking
-from accounts.models import CloudAccount, SyncRun
+from accounts.models import CloudAccount, Import, SyncRun
 from console.lib.jobs import leases
-from providers.models import Customer
-from providers.signals import customer_closing, customer_resumed, customer_suspended
+from providers.models import Customer, Provider
+from providers.signals import customer_closing, customer_resumed, customer_suspended, sandbox_resetting
 
 
 @receiver(customer_closing, sender=Customer)
@@ -29,3 +29,8 @@ def stop_syncs(customer: Customer, **_: Any) -> None:
 @receiver(customer_resumed, sender=Customer)
 def sync_soon(customer: Customer, **_: Any) -> None:
     CloudAccount.objects.present().filter(customer=customer).update(next_sync_at=Now())
+
+
+@receiver(sandbox_resetting)
+def forget_imports(provider: Provider, **_: Any) -> dict[str, int]:
+    return Import.objects.filter(provider=provider).delete()[1]

@@ -73,6 +73,10 @@ TRUSTED_PROXIES: list[str] = read(
 )
 # Networks that agents' hosts and clouds may be dialled on in demo mode; SECURITY.md §5 forbids loopback otherwise.
 DEMO_NETWORKS = ["127.0.0.0/8"] if DEMO else []
+# The sandbox's simulated clouds (`manage.py sandbox_cloud`): on free ports of this machine, or from SANDBOX_PORT on,
+# which several machines over one database want to be the same. Sandboxes reach those very ports and no others.
+SANDBOX = read("SANDBOX", yes_no, DEMO, "Write SANDBOX=0 or SANDBOX=1.")
+SANDBOX_PORT: int = read("SANDBOX_PORT", port, 0, "Write the first of four free ports, such as SANDBOX_PORT=8900.")
 
 # --- what it is made of -------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -310,6 +314,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "console.lib.jobs.rows.JobState.choices",
+        "PushOutcome": "accounts.models.CredentialPush.Outcome.choices",
+        "ImportLineOutcome": "accounts.models.ImportLine.Outcome.choices",
         "ServerState": [
             (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
         ],

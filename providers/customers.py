@@ -17,7 +17,7 @@ from console.lib.denials import Denied
 from console.lib.jobs import leases
 from console.lib.jobs.rows import ACTIVE
 from console.models import User
-from providers import events, mail, quotas
+from providers import events, mail, quotas, sandbox
 from providers.models import Customer, Mail, Membership, Provider, SignInLink
 from providers.signals import customer_closing, customer_resumed, customer_suspended
 
@@ -145,7 +145,8 @@ def _admit(customer: Customer, *, instead: bool = False) -> Membership:
     `instead`: other invitations that nobody accepted end, with their links.
     """
     if instead:
-        stale = customer.memberships.filter(accepted_at__isnull=True).exclude(user__email__iexact=customer.email)
+        address = sandbox.sign_in_address(customer.provider, customer.email)
+        stale = customer.memberships.filter(accepted_at__isnull=True).exclude(user__email__iexact=address)
         people = list(stale.values_list("user_id", flat=True))
         SignInLink.objects.filter(customer=customer, user__in=people, used_at__isnull=True).update(expires_at=Now())
         leases.cancel(Mail.objects.filter(customer=customer, user__in=people), "The contact address was changed.")
@@ -156,14 +157,13 @@ def _admit(customer: Customer, *, instead: bool = False) -> Membership:
 
 
 def _person(customer: Customer) -> tuple[User, bool]:
-    known = User.objects.alias(address=Lower("email")).filter(address=customer.email.lower())
+    email = sandbox.sign_in_address(customer.provider, customer.email)
+    known = User.objects.alias(address=Lower("email")).filter(address=email.lower())
     if user := known.first():
         return user, False
     try:
         with transaction.atomic():
-            return User.objects.create_user(
-                customer.email, first_name=customer.first_name, last_name=customer.last_name
-            ), True
+            return User.objects.create_user(email, first_name=customer.first_name, last_name=customer.last_name), True
     except IntegrityError:  # another provider made the same person a moment ago
         return known.get(), False
 

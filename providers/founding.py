@@ -21,9 +21,9 @@ def customers(
     """Make those that the provider does not have, by external id; returns the ones that this call made.
 
     Call it inside a transaction. The others are for `customers.put`: they exist, or somebody makes them right now. So
-    are all of a provider with a quota, whose room is counted one by one.
+    are all of a provider with a quota, whose room is counted one by one, and of a sandbox, whose people are nobody's.
     """
-    if provider.max_customers is not None:
+    if provider.max_customers is not None or provider.sandbox_of_id is not None:
         return {}
     known = provider.customers.filter(external_id__in=list(wanted)).values_list("external_id", flat=True)
     fresh = [

@@ -6,3 +6,7 @@ from django.dispatch import Signal
 customer_closing = Signal()
 customer_suspended = Signal()
 customer_resumed = Signal()
+
+# sender=Provider, provider=the sandbox, customers=[ids]: before their rows go. Receivers delete what hangs on them by
+# no foreign key that cascades, and return how many of which: {label: count}, as QuerySet.delete tells it.
+sandbox_resetting = Signal()

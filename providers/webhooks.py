@@ -170,12 +170,13 @@ def redeliver(delivery: Delivery, actor: audit.Actor) -> Delivery:
 
 
 def transport(provider: Provider) -> Transport:
-    """What webhooks of this provider may reach: the public internet by HTTPS, and networks that staff approved.
+    """What webhooks of this provider may reach: the public internet by HTTPS, and networks that staff approved
+    (a sandbox's: what its owner's may).
 
     In demo mode this machine too, by plain HTTP. Unexpected when an approved network cannot be read.
     """
     return Transport(
-        [*provider.webhook_networks, *settings.DEMO_NETWORKS],
+        [*(provider.sandbox_of or provider).webhook_networks, *settings.DEMO_NETWORKS],
         allow_http=bool(settings.DEMO_NETWORKS),
         deadline=posting.TOTAL,
         bodies=False,

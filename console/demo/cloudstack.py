@@ -11,7 +11,7 @@ Held to the recorded replies of 2.2 to 4.3 and to the source of 4.x; no real clo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ from console.demo.cloudstack_cloud import API_KEY, SECRET_KEY, Cloud, Counting, 
 from console.demo.cloudstack_mishaps import CloudStackListener, CloudStackMishaps
 from console.demo.cloudstack_things import ApiError, Machine, Net, Nic, Offering, Snapshot, Template, Zone
 from console.demo.mishaps import Kind, Mishap
+from console.demo.wire import Request
 
 __all__ = [
     "API_KEY",
@@ -56,6 +57,15 @@ class Site:
     def __post_init__(self) -> None:
         self._listener = CloudStackListener(self.port, Api(self.cloud), self.faults, self.requests)
         self.url = f"{self._listener.url}/client/api"
+
+    @property
+    def listening(self) -> int:
+        """The port."""
+        return int(self._listener.server_address[1])
+
+    def befall(self, mood: Callable[[Request], Mishap | None]) -> None:
+        """What happens to a request by what it says; see `Listener.mood`."""
+        self._listener.mood = mood
 
     def start(self) -> None:
         """Serves until `stop`."""

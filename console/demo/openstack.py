@@ -9,7 +9,7 @@ with serve(Cloud.lively(servers=60)) as site:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -28,7 +28,7 @@ from console.demo.keystone import Identity
 from console.demo.keystone_diablo import DiabloIdentity
 from console.demo.mishaps import Kind, Mishap, Mishaps
 from console.demo.offers import Flavor, Image, Network
-from console.demo.wire import Listener
+from console.demo.wire import Listener, Request
 
 __all__ = [
     "APPLICATION_CREDENTIAL_ID",
@@ -88,6 +88,10 @@ class Site:
     def auth_url(self) -> str:
         """The versioned identity URL: what an `OS_AUTH_URL` holds."""
         return f"{self.url}/v3" if self.cloud.generation == "modern" else f"{self.url}/v2.0"
+
+    def befall(self, mood: Callable[[Request], Mishap | None]) -> None:
+        """What happens to a request at Keystone by what it says; see `Listener.mood`."""
+        self._identity.mood = mood
 
     def start(self) -> None:
         """Serves both ports until `stop`."""

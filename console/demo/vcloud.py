@@ -9,7 +9,7 @@ with serve(Cloud.sized(60, generation="1.5")) as site:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from console.demo.vcloud_app import Cell
 from console.demo.vcloud_cloud import API_TOKEN, ORG, PASSWORD, USERNAME, Cloud
 from console.demo.vcloud_mishaps import Telling, VCloudMishaps
 from console.demo.vcloud_things import Network, Nic, Task, Template, VApp, Vm
-from console.demo.wire import Listener
+from console.demo.wire import Listener, Request
 
 __all__ = [
     "API_TOKEN",
@@ -60,6 +60,10 @@ class Site:
     def listening(self) -> int:
         """The port."""
         return int(self._listener.server_address[1])
+
+    def befall(self, mood: Callable[[Request], Mishap | None]) -> None:
+        """What happens to a request by what it says; see `Listener.mood`."""
+        self._listener.mood = mood
 
     def start(self) -> None:
         """Serves until `stop`."""

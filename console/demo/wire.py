@@ -92,6 +92,8 @@ class Listener(ThreadingHTTPServer):
     ) -> None:
         self.app = app
         self.telling = telling
+        self.mood: Callable[[Request], Mishap | None] | None = None
+        """What befalls a request by what it says, such as who signs in."""
         self.mishaps = mishaps
         self.seen = seen
         self.stopping = threading.Event()
@@ -167,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.server.target(request, self.path)
         self.server.seen.append((request.method, target))
         mishap = self.server.mishaps.befall(request.method, target)
+        if mishap is None and self.server.mood is not None:
+            mishap = self.server.mood(request)
         if mishap is None:
             self._send(self.server.app(request))
         else:

@@ -53,6 +53,7 @@ class Transport:
     seconds for a whole page. `origins`: further origins (scheme://host:port) that staff registered and that may see
     this endpoint's credentials.
     `before_call` is told the verb of each request before it is made, and may wait, or raise a fault: then it is not.
+    `listeners`: single HOST:PORT on this machine (IPv4 addresses) that are ours and may be dialled all the same.
     Without `bodies` a reply is its status and headers: what follows them is not waited for.
     Raises Unexpected when a network, an origin or the CA cannot be read.
     """
@@ -68,6 +69,7 @@ class Transport:
         before_call: Callable[[str], None] | None = None,
         bodies: bool = True,
         old_tls: bool = False,
+        listeners: Sequence[str] = (),
     ) -> None:
         self.allow_http, self.old_tls = allow_http, old_tls
         self.bodies = bodies
@@ -82,6 +84,7 @@ class Transport:
         except (ssl.SSLError, ValueError) as error:
             raise Unexpected("The CA certificate of this endpoint cannot be read. Register it as PEM text.") from error
         self.origins = frozenset(origin(url) for url in origins)
+        self.listeners = frozenset(listeners)
         self._sessions: WeakSet[Session] = WeakSet()
 
     def session(self, origin: str | None = None) -> Session:
@@ -102,7 +105,13 @@ class Transport:
         scheme, host, port = origin(url)
         if scheme != "https" and not self.allow_http:
             return f"{_where(url)} is not encrypted. Use an HTTPS address."
-        return dialling.objection(host, port, self.approved)
+        return dialling.objection(host, port, self.approved_at(host, port))
+
+    def approved_at(self, host: str, port: int) -> tuple[addresses.Network, ...]:
+        """The networks that a connection to that host and port may end in."""
+        if f"{host}:{port}" not in self.listeners:
+            return self.approved
+        return (*self.approved, *addresses.networks([f"{host}/32"]))
 
     def dial(self, host: str, port: int, timeout: float = READ) -> socket.socket:
         """A TCP connection to a checked address of `host`, with `timeout` seconds for it and for every operation.
@@ -230,7 +239,8 @@ class _Adapter(HTTPAdapter):
 def _pools(transport: Transport) -> dict[str, Any]:
     def connected(connection: HTTPConnection) -> socket.socket:
         # `_dns_host` keeps the trailing dot of a name; `host`, which TLS verifies and Host carries, does not.
-        return dial(connection._dns_host, connection.port, transport.approved, timeout=READ, kind=TimedSocket)
+        host, port = connection._dns_host, connection.port
+        return dial(host, port, transport.approved_at(host, port), timeout=READ, kind=TimedSocket)
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:

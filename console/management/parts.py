@@ -114,5 +114,13 @@ class Parts:
 
         return Part("demo", start, DEMO, 2.0, said=lambda: self.said("demo"))
 
+    def sandbox(self) -> Part:
+        """The simulated clouds that test keys act on."""
+
+        def start() -> subprocess.Popen[bytes]:
+            return self.python("sandbox", "manage.py", "sandbox_cloud")
+
+        return Part("sandbox", start, DEMO, 2.0, said=lambda: self.said("sandbox"))
+
     def _pooled(self) -> dict[str, str]:
         return {"DATABASE_POOL": os.environ.get("DATABASE_POOL") or POOL}

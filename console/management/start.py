@@ -50,6 +50,8 @@ class Start:
         for part in (*map(self.parts.worker, ("default", "ssh", "webhooks")), self.parts.beat()):
             if not self.tree.asked:
                 self.tree.add(part)
+        if settings.SANDBOX and not self.tree.asked:
+            self.tree.add(self.parts.sandbox())
         if settings.DEMO:
             self._demo()
         return self._ready()

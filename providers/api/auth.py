@@ -15,25 +15,22 @@ from rest_framework.views import APIView
 from console.lib.api import bearer
 from console.lib.audit import Actor
 from console.models import AuditEntry
-from providers import keys
+from providers import keys, sandbox
 from providers.api import calls
 from providers.models import Provider, ProviderKey
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A provider's program, as `request.user`. `request.auth` is its key."""
+    """A provider's program, as `request.user`. `request.auth` is its key. A test key acts on the sandbox alone."""
 
     key: ProviderKey
+    provider: Provider  # whom it acts on: the key's, or the sandbox of that one
     is_authenticated: bool = True
 
     @property
     def pk(self) -> str:
         return str(self.key.pk)
-
-    @property
-    def provider(self) -> Provider:
-        return self.key.provider
 
     @property
     def actor(self) -> Actor:
@@ -57,7 +54,11 @@ class ProviderAuthentication(BaseAuthentication):
             raise exceptions.PermissionDenied(
                 f"{key.provider} is {status} at this console. Ask its staff to enable it.", "provider_not_enabled"
             )
-        return Caller(key), key
+        if not key.sandbox:
+            return Caller(key, key.provider), key
+        home = sandbox.twin(key.provider)
+        calls.told(request._request, home, key, str(key))
+        return Caller(key, home), key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="provider"'

@@ -53,7 +53,7 @@ class ProviderView(APIView):
 
     @property
     def provider(self) -> Provider:
-        return self.request.auth.provider  # type: ignore[union-attr,no-any-return]  # HasScope let no stranger in
+        return self.request.user.provider  # type: ignore[union-attr,no-any-return]  # HasScope let no stranger in
 
     @property
     def key(self) -> ProviderKey:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from providers.api import mails, views, webhooks
+from providers.api import mails, sandbox, views, webhooks
 
 urlpatterns = [
     path("customers", views.Customers.as_view(), name="api-customers"),
@@ -26,5 +26,8 @@ urlpatterns = [
     path("mail-templates/<uuid:pk>/publish", mails.Publish.as_view(), name="api-mail-publish"),
     path("mail-templates/<uuid:pk>/withdraw", mails.Withdraw.as_view(), name="api-mail-withdraw"),
     path("mail-templates/<uuid:pk>/test", mails.SendTest.as_view(), name="api-mail-test"),
+    path("sandbox", sandbox.Sandbox.as_view(), name="api-sandbox"),
+    path("sandbox/mails", sandbox.Mails.as_view(), name="api-sandbox-mails"),
+    path("sandbox/reset", sandbox.Reset.as_view(), name="api-sandbox-reset"),
     path("endpoints", views.Endpoints.as_view(), name="api-endpoints"),
 ]

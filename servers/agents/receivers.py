@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
@@ -12,7 +13,7 @@ from django.dispatch import receiver
 from accounts.models import CloudAccount
 from accounts.signals import account_removed
 from providers.models import Customer
-from providers.signals import customer_closing
+from providers.signals import customer_closing, sandbox_resetting
 from servers.agents import checkin, enrol
 from servers.agents.models import Agent
 from servers.models import Server
@@ -38,3 +39,10 @@ def take_agents_off_gone_servers(ids: list[UUID], **_: Any) -> None:
 def take_agent_off_server(instance: Server, **_: Any) -> None:
     """A live agent has a server (a constraint holds it), so it leaves before the row goes."""
     Agent.objects.live().filter(server=instance).update(state=Agent.State.LEAVING, server=None, ended_at=Now())
+
+
+@receiver(sandbox_resetting)
+def forget_agents(customers: list[UUID], **_: Any) -> dict[str, int]:
+    """Those of a sandbox are made up: nobody waits to be told to leave."""
+    theirs = Q(server__customer__in=customers) | Q(former_server__customer__in=customers)
+    return Agent.objects.filter(theirs).delete()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.lib.audit import SYSTEM
@@ -46,5 +47,11 @@ class Command(BaseCommand):
             raise CommandError(in_words(wrong)) from wrong
         if provider.status != provider.Status.ENABLED:
             self.stderr.write(f"{provider} is not enabled: the key gets 403. Run manage.py add_provider to enable it.")
+        if key.sandbox:
+            self.stdout.write(
+                "It acts on the provider's sandbox. GET /api/provider/v1/sandbox says what is there to try."
+            )
+            if not settings.SANDBOX:
+                self.stderr.write("No simulated clouds run here: set SANDBOX=1 and start Muster again.")
         self.stdout.write(f"Key of {provider} for {', '.join(key.scopes) or 'everything'}:")
         self.stdout.write(text)
