@@ -145,7 +145,10 @@ class ProviderAdmin(StaffAdmin):
             raise PermissionDenied
         form, text = KeyForm(request.POST or None), ""
         if request.method == "POST" and form.is_valid():
-            _, text = keys.issue(provider, actor=who(request), **form.cleaned_data)
+            try:
+                _, text = keys.issue(provider, actor=who(request), **form.cleaned_data)
+            except Wrong as wrong:
+                form.add_error(None, [words for said in wrong.fields.values() for words in said])
         context = {
             **self.admin_site.each_context(request),
             "title": f"Issue a key for {provider}",

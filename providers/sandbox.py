@@ -35,6 +35,7 @@ _COUNTED: Final = {
     "providers.Event": "events",
     "providers.Delivery": "deliveries",
 }
+_NOWHERE: Final = ".sandbox.invalid"  # no mail is ever delivered to .invalid (RFC 2606)
 _PLAIN: Final = re.compile(r"[a-z0-9!#$%&'*+/?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/?^_`{|}~-]+)*")
 
 
@@ -111,7 +112,12 @@ def sign_in_address(provider: Provider | None, email: str) -> str:
     name = f"{local}={domain}"
     if len(name) > 64 or not _PLAIN.fullmatch(name.replace("=", "")):
         name = sha256(email.lower().encode()).hexdigest()[:32]
-    return f"{name}@{provider.slug}.sandbox.invalid"
+    return f"{name}@{provider.slug}{_NOWHERE}"
+
+
+def made_up(address: str) -> bool:
+    """Whether it is the sign-in address of a sandbox's person. No mail goes there."""
+    return address.lower().endswith(_NOWHERE)
 
 
 def _clear_some(home: Provider, gone: Counter[str]) -> bool:

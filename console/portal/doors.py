@@ -16,7 +16,7 @@ from django.shortcuts import render
 
 from console.lib import audit
 from console.models import User
-from providers import members
+from providers import members, sandbox
 from providers.models import Customer
 from providers.scope import DOOR
 from providers.welcoming import Arrival
@@ -27,6 +27,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """allauth's own mails (a new password, another address); none for a sandbox's people, whom nobody is."""
+        person = context.get("user")
+        if not sandbox.made_up(email) and not (isinstance(person, User) and sandbox.made_up(person.email)):
+            super().send_mail(template_prefix, email, context)
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return home(request.user)

@@ -58,6 +58,10 @@ class KeptMailOut(serializers.Serializer[Any]):
     kept_at = serializers.DateTimeField(allow_null=True)
 
 
+class KeptMailsOut(serializers.Serializer[Any]):
+    results = KeptMailOut(many=True)
+
+
 class ResetOut(serializers.Serializer[Any]):
     """How many went."""
 
@@ -94,13 +98,17 @@ THERE = OpenApiExample(
 KEPT = OpenApiExample(
     "A welcome",
     {
-        "to": "ada@example.com",
-        "kind": "welcome",
-        "customer": "c-1001",
-        "subject": "Welcome to North Cloud (sandbox)",
-        "text": "Hello Ada, …",
-        "link": "https://console.example/welcome/3q2-7wAB…/",
-        "kept_at": "2025-01-07T09:30:02Z",
+        "results": [
+            {
+                "to": "ada@example.com",
+                "kind": "welcome",
+                "customer": "c-1001",
+                "subject": "Welcome to North Cloud (sandbox)",
+                "text": "Hello Ada, …",
+                "link": "https://console.example/welcome/3q2-7wAB…/",
+                "kept_at": "2025-01-07T09:30:02Z",
+            }
+        ]
     },
     response_only=True,
     status_codes=["200"],
@@ -136,12 +144,12 @@ class Sandbox(SandboxView):
 class Mails(SandboxView):
     scopes: ClassVar = {"GET": "customers:write"}  # what they link to opens a customer
 
-    @extend_schema(operation_id="sandbox_mails", tags=["Sandbox"], responses=KeptMailOut(many=True), examples=[KEPT])
+    @extend_schema(operation_id="sandbox_mails", tags=["Sandbox"], responses=KeptMailsOut, examples=[KEPT])
     def get(self, request: Request) -> Response:
         """The last 50 mails, the newest first. Mail of a sandbox goes to nobody: it is kept, for you to follow its
         link."""
-        data = KeptMailOut(kept.letters(self.provider), many=True).data
-        return Response({"results": data}, headers={"Cache-Control": "no-store"})
+        data = KeptMailsOut({"results": kept.letters(self.provider)}).data
+        return Response(data, headers={"Cache-Control": "no-store"})
 
 
 class Reset(SandboxView):
