@@ -122,8 +122,10 @@ class Session(threading.Thread):
         while not self._over.wait(0.2):
             if self.channel.closed:
                 # Nobody reads the outcome any more. What detached itself (an agent) has a session of its own.
+                # A console that was started by nohup hands on that SIGHUP is ignored: hence the second one.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGHUP)
+                    os.killpg(child.pid, signal.SIGTERM)
                 return
 
     def _pump(self, source: int, send: Callable[[bytes], None]) -> None:
