@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account import admin as addresses
 from allauth.mfa import admin as factors
+from allauth.socialaccount import admin as identities
 from allauth.usersessions import admin as sessions
 from django.contrib import admin
 from django.contrib.auth import admin as groups
@@ -15,9 +16,10 @@ from django.http import HttpRequest
 from console.lib.staff import ReadOnlyAdmin, StaffAdmin
 from console.models import AuditEntry, User
 
-# allauth shows second factors with their data, and sessions with their keys: not for staff's eyes. Its admin modules
-# are imported above, so that they register before this takes them away.
-for module in (addresses, factors, sessions, groups):
+# allauth shows second factors with their data, and sessions with their keys: not for staff's eyes; its table of
+# identity servers is not used (providers.IdentityServer is). Its admin modules are imported above, so that they
+# register before this takes them away.
+for module in (addresses, factors, identities, sessions, groups):
     for model, site in list(admin.site._registry.items()):
         if type(site).__module__ == module.__name__:
             admin.site.unregister(model)

@@ -19,7 +19,10 @@ urlpatterns = [
     path("accounts/", include("accounts.web.urls")),
     path("installs/", include("servers.installs.web.urls")),
     path("", include("servers.actions.web.urls")),  # /servers/new /actions/
-    path("auth/", include("allauth.urls")),
+    # Not allauth.urls: its pages of other sign-ins let people connect them by themselves (console/portal/oidc.py).
+    path("auth/", include("allauth.account.urls")),
+    path("auth/2fa/", include("allauth.mfa.urls")),
+    path("auth/sessions/", include("allauth.usersessions.urls")),
     path("api/provider/v1/", include("providers.api.urls")),
     path("api/provider/v1/", include("accounts.api.urls")),
     path("api/provider/v1/", include("servers.api.urls")),

@@ -49,7 +49,7 @@ def offer(customer: Customer, actor: audit.Actor, return_to: str = "") -> Offer:
         held: Customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         if held.status == Customer.Status.CLOSED:
             raise Denied("This customer is closed. PUT it again to reopen it.", "customer_closed")
-        owner = _owner(held)
+        owner = owner_of(held)
         if owner is None:
             raise Denied(
                 "Nobody belongs to this customer. POST …/resend-mail invites the contact address.", "nobody_there"
@@ -79,14 +79,19 @@ def come(token: str) -> Landing | None:
         if link is None or link.customer_id is None:
             return None
         membership = Membership.objects.select_for_update().get(customer=link.customer_id, user=link.user_id)
-        if membership.accepted_at is None:
-            if not membership.founding:
-                return Landing(None, f"{settings.PUBLIC_URL}/invitations/")
-            invitations.accept(link.user, membership.pk)
-    return Landing(Arrival(link.user, link.customer_id), link.return_to or settings.LOGIN_REDIRECT_URL)
+        return land(membership, link.return_to)
 
 
-def _owner(customer: Customer) -> Membership | None:
+def land(membership: Membership, to: str = "") -> Landing:
+    """Let this person in by the provider's door, as `come` says; the identity server's door does so too."""
+    if membership.accepted_at is None:
+        if not membership.founding:
+            return Landing(None, f"{settings.PUBLIC_URL}/invitations/")
+        invitations.accept(membership.user, membership.pk)
+    return Landing(Arrival(membership.user, membership.customer_id), to or settings.LOGIN_REDIRECT_URL)
+
+
+def owner_of(customer: Customer) -> Membership | None:
     """Who came in first; else who was asked first."""
     owners = customer.memberships.filter(role=Membership.Role.OWNER, user__is_active=True).select_related("user")
     inside = owners.filter(accepted_at__isnull=False).order_by("accepted_at").first()

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.models import User
 from console.portal import doors
-from providers import branding, handoff, invitations, links, welcoming
+from providers import branding, handoff, identity, invitations, links, welcoming
 from providers.models import SignInLink
 
 View = Callable[..., HttpResponse]
@@ -98,7 +98,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "welcome/sign_in.html", {"person": link.user, **_whose(link)})
     arrival = welcoming.by_link(token)
-    return doors.sign_in(request, arrival, _next(request)) if arrival else _over(request, "")
+    return doors.sign_in(request, arrival, _next(request, link.user)) if arrival else _over(request, "")
 
 
 @link_page
@@ -146,13 +146,18 @@ def _over(request: HttpRequest, again: str) -> HttpResponse:
 
 def _whose(link: SignInLink) -> dict[str, Any]:
     provider = link.customer.provider if link.customer else None
-    return {"customer": link.customer, "provider": provider, "look": branding.live(provider)}
+    return {
+        "customer": link.customer,
+        "provider": provider,
+        "look": branding.live(provider),
+        "identity": identity.door_of(provider),
+    }
 
 
-def _next(request: HttpRequest) -> str:
+def _next(request: HttpRequest, user: User) -> str:
     wanted = request.GET.get("next", "")
     safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return wanted if safe else settings.LOGIN_REDIRECT_URL
+    return wanted if safe else doors.home(user)
 
 
 def _person(request: HttpRequest) -> User:
