@@ -345,6 +345,8 @@ UNFOLD = {
     "SITE_SYMBOL": "dns",
     "SIDEBAR": {"navigation": "console.portal.staffnav.navigation"},
     "DASHBOARD_CALLBACK": "console.portal.staffnav.overview",
+    "SCRIPTS": ["console.portal.staffnav.script"],
+    "STYLES": ["console.portal.staffnav.style"],
     "COLORS": {  # around the accent of static/tokens.css
         "primary": {
             "50": "#f2f1fd",

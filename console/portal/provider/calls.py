@@ -33,7 +33,7 @@ def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
     rows = _narrowed(ApiCall.objects.filter(provider=seat.provider), asked)
     found = paged(request, rows, "id")
     return show(request, seat, "provider/calls.html", "calls", page=found, asked=asked, form=form,
-                narrowed=any(asked.values()), tones={2: "running", 4: "attention", 5: "failed"})  # fmt: skip
+                narrowed=any(asked.values()))  # fmt: skip
 
 
 def _narrowed(rows: QuerySet[ApiCall], asked: dict[str, str]) -> QuerySet[ApiCall]:

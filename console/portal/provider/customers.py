@@ -82,7 +82,8 @@ def _narrowed(rows: QuerySet[Customer], asked: dict[str, str]) -> QuerySet[Custo
 
 def _rows(customers: list[Any]) -> list[Row]:
     made = {one.pk: Row(one, next(iter(one.last_mails), None)) for one in customers}
-    counts = CloudAccount.objects.present().filter(customer__in=list(made)).order_by()
+    live = [one.pk for one in customers if one.status != Customer.Status.CLOSED]
+    counts = CloudAccount.objects.present().filter(customer__in=live).order_by()
     told: dict[Any, list[tuple[str, str, int]]] = defaultdict(list)
     for pk, status, number in counts.values_list("customer", "status").annotate(Count("pk")):
         told[pk].append((CloudAccount.Status(status).tone, CloudAccount.Status(status).label, number))

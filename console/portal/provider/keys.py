@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -39,12 +40,23 @@ class KeyForm(forms.Form):
         help_text="Addresses and networks, separated by commas, such as 192.0.2.0/24. Empty: anywhere.",
     )
     days = forms.ChoiceField(label="It lives", choices=LIVES, required=False)
+    sandbox = forms.BooleanField(
+        label="For trials: it acts on your sandbox, with simulated clouds and real events, and on nothing of your "
+        "customers'.",
+        required=False,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.SANDBOX:  # no simulated clouds run here
+            del self.fields["sandbox"]
 
     def fields_of_key(self) -> dict[str, Any]:
         given = self.cleaned_data
         days = given["days"]
         return {
             "name": given["name"],
+            "sandbox": given.get("sandbox", False),
             "scopes": given["scopes"],
             "allowed_networks": given["allowed_networks"].split(","),
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
