@@ -187,10 +187,10 @@ def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, *, live
         _note(held, status, fault.words, tried, wait, failures=held.failures + 1, changes_from=None)
         lease.end(JobState.FAILED, fault.words, credentials_version=held.credentials_version, **counts)
     log.info("sync failed", account=str(account.pk), status=status.value, reason=fault.words)
-    if isinstance(fault, Unreachable):
-        breaker.failed(account.endpoint_id)
-    else:
+    if not isinstance(fault, Unreachable):
         breaker.worked(account.endpoint_id)
+    elif account.endpoint.provider.sandbox_of_id is None:  # in a sandbox, who signs in decides whether the cloud is away
+        breaker.failed(account.endpoint_id)
 
 
 def _tell(account: CloudAccount) -> None:

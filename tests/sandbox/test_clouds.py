@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connections
 
-from accounts import opening
+from accounts import breaker, opening
 from accounts.models import CloudAccount, SyncRun
 from console.demo.sandbox import Sandbox
 from console.lib import embedded
@@ -52,6 +52,15 @@ def test_each_login_makes_the_status_that_the_sandbox_tells(test, cloud, login):
     assert told["server_count"] == (6 if login.status == "ok" else 0)
     listed = test("GET", "customers/c-1/servers").json()["results"]
     assert len(listed) == told["server_count"]
+
+
+def test_logins_that_find_the_cloud_away_do_not_rest_it_for_the_others(test):
+    put(test)
+    away = push(test, credentials={"username": "unreachable", "password": "sandbox", "project": "sandbox"})
+    for _ in range(breaker.FAILURES + 1):
+        sync.now(away)
+    assert CloudAccount.objects.get().status == "unreachable"
+    assert breaker.paused([away.endpoint_id]) == set()
 
 
 def test_every_sandbox_customer_sees_the_same_servers(test):
