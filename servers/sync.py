@@ -189,7 +189,7 @@ def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, *, live
     log.info("sync failed", account=str(account.pk), status=status.value, reason=fault.words)
     if not isinstance(fault, Unreachable):
         breaker.worked(account.endpoint_id)
-    elif account.endpoint.provider.sandbox_of_id is None:  # in a sandbox, who signs in decides whether the cloud is away
+    elif account.endpoint.provider.sandbox_of_id is None:  # there, who signs in decides whether the cloud is away
         breaker.failed(account.endpoint_id)
 
 
