@@ -320,8 +320,9 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "console.lib.jobs.rows.JobState.choices",
-        "PushOutcome": "accounts.models.CredentialPush.Outcome.choices",
-        "ImportLineOutcome": "accounts.models.ImportLine.Outcome.choices",
+        "PushOutcome": ["pending", "passed", "refused", "replaced"],
+        "ImportLineOutcome": ["waiting", "created", "updated", "unchanged", "refused"],
+        "MailTemplateKind": ["welcome", "invitation"],
         "ServerState": [
             (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
         ],
