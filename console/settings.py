@@ -129,6 +129,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "console.portal.doors.Doorkeeper",
+    "console.portal.acting.Acting",
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"
@@ -322,7 +323,7 @@ SPECTACULAR_SETTINGS = {
         "JobState": "console.lib.jobs.rows.JobState.choices",
         "PushOutcome": ["pending", "passed", "refused", "replaced"],
         "ImportLineOutcome": ["waiting", "created", "updated", "unchanged", "refused"],
-        "MailTemplateKind": ["welcome", "invitation"],
+        "MailTemplateKind": [("welcome", "Welcome"), ("invitation", "Invitation")],
         "ServerState": [
             (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
         ],
