@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -27,6 +27,13 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=username)
 
 
+class OnBehalf(NamedTuple):
+    """For whom a member of staff acts, and why the customer was told they do."""
+
+    name: str
+    reason: str
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """A person who signs in with an e-mail address. Belongs to customers by Membership."""
 
@@ -38,6 +45,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
+
+    acts_for: OnBehalf | None = None  # during one request of staff's (providers/acting.py)
 
     objects: ClassVar[UserManager] = UserManager()
 

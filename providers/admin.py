@@ -34,6 +34,7 @@ from providers.models import (
     ProviderKey,
     Webhook,
 )
+from providers.staff.acting import Acts
 
 
 class KeyForm(forms.Form):
@@ -279,13 +280,13 @@ class MailInline(ReadOnlyInline):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ReadOnlyAdmin):
+class CustomerAdmin(Acts, ReadOnlyAdmin):
     list_display = ("__str__", "email", "provider", "external_id", "state", "last_mail", "created_at")
     list_filter = ("status", "provider")
     list_select_related = ("provider",)
     search_fields = ("organization", "email", "external_id", "first_name", "last_name")
     inlines: ClassVar[tuple[Any, ...]] = (MemberInline, MailInline)  # accounts/admin.py adds theirs
-    actions_detail = ("suspend", "resume", "resend_mail", "close")
+    actions_detail = ("act_for", "suspend", "resume", "resend_mail", "close")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         rows: QuerySet[Customer] = Customer.objects.with_last_mail()

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from console.models import User
+from providers import acting
 from providers.models import Customer
 from providers.querysets import CustomerQuerySet
 
@@ -20,7 +21,9 @@ def customers_of(request: HttpRequest) -> CustomerQuerySet:
 
 
 def customers_in(user: Any, session: Mapping[str, Any]) -> CustomerQuerySet:
-    """The same for a websocket, which has a user and a session."""
+    """The same for a websocket, which has a user and a session. Staff who act for a customer see that one alone."""
     if not isinstance(user, User) and not getattr(user, "is_authenticated", False):
         return Customer.objects.none()
+    if under := acting.current(user, session):
+        return Customer.objects.filter(pk=under.customer_id)
     return Customer.objects.open_to(user, session.get(DOOR))

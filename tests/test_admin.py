@@ -22,6 +22,7 @@ from servers.actions.models import Action, ActionBatch
 from servers.agents.models import Agent, JoinToken
 from servers.installs.models import HostKey, Install, InstallBatch
 from servers.models import Server
+from tests import staffrows
 from tests.factories import AccountFactory, EndpointFactory, ProviderFactory, ServerFactory, UserFactory
 
 SECRETS = ("correct horse", "battery staple")
@@ -40,6 +41,7 @@ def browser(people, staff):
 @pytest.fixture
 def everything(people, staff):
     """A row of every kind, with secrets in it. Returns what must never be shown."""
+    besides = staffrows.make(people.customer, staff)
     fields = {"email": "ada@example.com", "first_name": "Ada", "last_name": "B", "organization": "Engines"}
     customer = customers.put(people.customer.provider, "c-1", fields, audit.SYSTEM).customer
     webhook, webhook_secret = webhooks.add(customer.provider, "http://127.0.0.1:9/?key=receivers", [], audit.SYSTEM)
@@ -74,6 +76,7 @@ def everything(people, staff):
     people.alice.save()
     return [
         *SECRETS,
+        *besides,
         text,
         webhook_secret,
         newer_secret,

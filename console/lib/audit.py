@@ -20,9 +20,13 @@ class Actor:
     id: str = ""
     name: str = ""
     on_behalf_of: str = ""
+    reason: str = ""  # why staff act for somebody; goes into the entry's detail
 
     @classmethod
     def of(cls, user: User) -> Actor:
+        """The person; when it is staff acting for a customer just now, both (providers/acting.py)."""
+        if user.acts_for is not None:
+            return cls(AuditEntry.Actor.STAFF, str(user.pk), user.email, *user.acts_for)
         return cls(AuditEntry.Actor.PERSON, str(user.pk), user.email)
 
     @classmethod
@@ -75,7 +79,7 @@ def _entry(
         target_kind=target._meta.model_name if target is not None else "",
         target_id=str(target.pk) if target is not None else "",
         target_name=str(target)[:255] if target is not None else "",
-        detail=detail or {},
+        detail={**(detail or {}), **({"reason": actor.reason} if actor.reason else {})},
         request_id=request_id(),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -15,7 +16,7 @@ from unfold import decorators
 from unfold.admin import ModelAdmin, TabularInline
 
 from console.lib import audit
-from console.lib.denials import Denied
+from console.lib.denials import Denied, Wrong
 from console.models import User
 
 TONES = {"running": "success", "changing": "info", "attention": "warning", "failed": "danger", "stopped": "default"}
@@ -81,35 +82,94 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold is untyped
         *,
         title: str,
         sentence: str,
-        do: Callable[[Any], str],
+        do: Callable[[Any], str | HttpResponse],
         danger: bool = False,
+        effects: Callable[[Any], Sequence[str]] = lambda _: (),
     ) -> HttpResponse:
-        """A page that asks once (GET) and then calls the deed (POST), which says in words how it went.
+        """A page that asks once (GET) and then calls the deed (POST), which says in words how it went, or answers
+        itself. `effects` are sentences of what it would do, counted now.
 
         Unfold's own buttons act on GET, which a link on another site could press.
         """
+        obj = self.subject(request, object_id, f"{self.opts.app_label}.change_{self.opts.model_name}")
+        if request.method == "POST":
+            return self._done(request, obj, do, lambda denied: messages.error(request, denied.words))
+        return self._page(
+            request, "admin/deed.html", obj, title=title, sentence=sentence, danger=danger, effects=effects(obj)
+        )
+
+    def form_deed(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        *,
+        title: str,
+        sentence: str,
+        form: Callable[[Any, Any], forms.Form],
+        do: Callable[[Any, dict[str, Any]], str | HttpResponse],
+        right: str = "",
+        danger: bool = False,
+    ) -> HttpResponse:
+        """As `deed`, with a form: `form(obj, data)` makes it, `do(obj, cleaned)` takes what was typed. A Wrong stands
+        at its fields. `right`: another permission than that to change the row."""
+        obj = self.subject(request, object_id, right or f"{self.opts.app_label}.change_{self.opts.model_name}")
+        asked = form(obj, request.POST if request.method == "POST" else None)
+        if asked.is_bound and asked.is_valid():
+
+            def wrong(denied: Denied) -> None:
+                told = denied.fields if isinstance(denied, Wrong) else {}
+                for name, words in told.items():
+                    asked.add_error(name if name in asked.fields else None, list(words))
+                if not told:
+                    asked.add_error(None, denied.words)
+
+            answer = self._done(request, obj, lambda row: do(row, asked.cleaned_data), wrong)
+            if not asked.errors:
+                return answer
+        return self._page(
+            request, "admin/form_deed.html", obj, title=title, sentence=sentence, danger=danger, form=asked
+        )
+
+    def tell(
+        self, request: HttpRequest, obj: Any, title: str, sentence: str, told: Sequence[tuple[str, str]]
+    ) -> HttpResponse:
+        """A page that shows secrets, this once, each under its name."""
+        response = self._page(request, "admin/told.html", obj, title=title, sentence=sentence, told=told)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def subject(self, request: HttpRequest, object_id: str, right: str) -> Any:
+        """The row. Http404 without one, PermissionDenied without the right."""
         obj = self.get_object(request, object_id)
         if obj is None:
             raise Http404
-        if not request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"):
+        if not request.user.has_perm(right):
             raise PermissionDenied
-        back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
-        if request.method == "POST":
-            try:
-                messages.success(request, do(obj))
-            except Denied as denied:
-                messages.error(request, denied.words)
-            return HttpResponseRedirect(back)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "sentence": sentence,
-            "subject": obj,
-            "back": back,
-            "danger": danger,
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "admin/deed.html", context)
+        return obj
+
+    def _done(
+        self,
+        request: HttpRequest,
+        obj: Any,
+        do: Callable[[Any], str | HttpResponse],
+        refused: Callable[[Denied], None],
+    ) -> HttpResponse:
+        try:
+            said = do(obj)
+        except Denied as denied:
+            refused(denied)
+        else:
+            if isinstance(said, HttpResponse):
+                return said
+            messages.success(request, said)
+        return HttpResponseRedirect(self._back(obj))
+
+    def _back(self, obj: Any) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
+
+    def _page(self, request: HttpRequest, template: str, obj: Any, **shown: Any) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "subject": obj, "back": self._back(obj), "opts": self.opts}
+        return TemplateResponse(request, template, context | shown)
 
 
 class ReadOnly:

@@ -17,6 +17,7 @@ from django.shortcuts import render
 from console.lib import audit
 from console.models import User
 from providers import members, sandbox
+from providers.acting import ACTING
 from providers.models import Customer
 from providers.scope import DOOR
 from providers.welcoming import Arrival
@@ -43,6 +44,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         Here and not before, since a second factor may come in between, and another sign-in may overtake it.
         """
         request.session.pop(DOOR, None)
+        request.session.pop(ACTING, None)
         if door := (kwargs.get("signal_kwargs") or {}).get(DOOR):
             request.session[DOOR] = door
         audit.note(audit.Actor.of(user), "person.signed_in", target=user, customer_id=UUID(door) if door else None)

@@ -64,6 +64,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "shell": made,
         "look": SimpleLazyObject(lambda: look_of(request, made)),
         "places": SimpleLazyObject(lambda: places_of(request)),
+        "acts_for": getattr(request, "acting", None),
     }
 
 

@@ -34,6 +34,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Mail", "mail", "providers.mail"),
             ("People", "person", "console.user"),
             ("API tokens", "token", "providers.apitoken"),
+            ("Acting for customers", "support_agent", "providers.actingfor"),
         ),
     ),
     (

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from console.portal import brand, components, entering, mailbox, me, tokens, welcome
+from console.portal import acting, brand, components, entering, mailbox, me, tokens, welcome
 
 app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("welcome/<str:token>/again/", welcome.welcome_again, name="welcome-again"),
     path("in/<str:token>/", welcome.enter, name="enter"),
     path("handoff/<str:token>/", welcome.arrive, name="handoff"),
+    path("acting/stop", acting.stop, name="stop-acting"),
     path("enter/<slug:slug>/", entering.enter, name="enter-at"),
     path("enter/<slug:slug>/back/", entering.came_back, name="came-back"),
     path("brand/<uuid:pk>/style.css", brand.style, name="brand-style"),

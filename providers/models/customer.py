@@ -95,3 +95,8 @@ class ActingFor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.staff} for {self.customer}"
+
+    @property
+    def zone(self) -> str:
+        """In which the end is told: the member of staff's own."""
+        return self.staff.time_zone or "UTC"

@@ -15,6 +15,7 @@ from accounts.visit import Visit, visit
 from console.lib.jobs.rows import ACTIVE
 from console.lib.pages import signed_in
 from console.models import AuditEntry
+from providers.acting import ACTING
 from providers.scope import DOOR
 from servers.actions.models import ActionBatch
 from servers.installs.models import InstallBatch
@@ -50,7 +51,8 @@ def _number(text: str) -> int:
 def _entries(request: HttpRequest, seen: Visit, before: int) -> tuple[list[AuditEntry], bool]:
     """A page of entries: each customer's newest by the index, and the person's own sign-ins, merged."""
     scopes = [Q(customer_id=customer.pk) for customer in seen.customers]
-    if not request.session.get(DOOR):  # a sign-in that a provider issued tells nothing of the person's other hosts
+    # A sign-in that a provider issued tells nothing of the person's other hosts; staff's own are no customer's matter.
+    if not request.session.get(DOOR) and not request.session.get(ACTING):
         scopes.append(Q(customer_id=None, target_kind="user", target_id=str(request.user.pk)))
     older = Q(pk__lt=before) if before else Q()
     parts = [AuditEntry.objects.filter(scope, older).order_by("-pk").values_list("pk")[: PAGE + 1] for scope in scopes]

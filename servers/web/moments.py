@@ -24,6 +24,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "agent.enrolled": ("running", "Agent enrolled on"),
     "agent.removed": ("stopped", "Removed the agent from"),
     "agent.token_issued": ("stopped", "Made a join token for"),
+    "customer.acting_begun": ("attention", "Staff began to act for"),
+    "customer.acting_ended": ("stopped", "Staff stopped acting for"),
     "customer.closed": ("stopped", "Closed the workspace"),
     "customer.created": ("running", "Made the workspace"),
     "customer.mail_resent": ("stopped", "Sent the invitation again to"),
@@ -31,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "customer.resumed": ("running", "Resumed the workspace"),
     "customer.suspended": ("attention", "Suspended the workspace"),
     "customer.updated": ("stopped", "Changed the details of"),
+    "identity.bound": ("stopped", "Met a new sign-in of the provider's for"),
     "install.canceled": ("stopped", "Canceled an install"),
     "install.done": ("running", "Agent installed on"),
     "install.expired": ("attention", "Install expired on"),
@@ -68,16 +71,14 @@ def of_audit(entry: AuditEntry) -> Moment:
     if entry.verb.startswith("action.") and entry.detail.get("kind") in EVERY:
         return _of_action(entry, EVERY[entry.detail["kind"]])
     tone, what = VERBS.get(entry.verb, ("stopped", entry.verb.replace("_", " ").replace(".", ": ").capitalize()))
-    by = entry.actor_name or entry.get_actor_kind_display()
-    if entry.on_behalf_of:
-        by = f"{by} for {entry.on_behalf_of}"
+    by = _by(entry)
     name = "" if entry.verb in NAMELESS else entry.target_name
     return Moment(entry.at, tone, what, name, _place(entry), _detail(entry.detail), by)
 
 
 def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     """An action that was asked for, or how it ended on one server."""
-    by = str(entry.detail.get("by") or entry.actor_name or entry.get_actor_kind_display())
+    by = str(entry.detail.get("by") or _by(entry))
     if entry.verb == "action.started":
         return Moment(entry.at, "changing", f"Asked for: {kind.label.lower()}", "", _place(entry),
                       _detail(entry.detail), by)  # fmt: skip
@@ -88,6 +89,12 @@ def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     words = str(entry.detail.get("outcome", ""))
     words = "" if words == kind.outcome else words
     return Moment(entry.at, "running" if done else "failed", what, entry.target_name, href, words, by)
+
+
+def _by(entry: AuditEntry) -> str:
+    """Who did it; both names where staff did it for somebody."""
+    by = entry.actor_name or entry.get_actor_kind_display()
+    return f"{by} for {entry.on_behalf_of}" if entry.on_behalf_of else by
 
 
 def _place(entry: AuditEntry) -> str:
@@ -115,6 +122,8 @@ def _detail(detail: dict[str, Any]) -> str:
         said.append(f"as {detail['user']}")
     if isinstance(outcome := detail.get("outcome"), str):
         said.append(outcome)
+    if isinstance(reason := detail.get("reason"), str):
+        said.append(f"reason: {reason}")
     if detail.get("version"):
         said.append(f"version {detail['version']}")
     return ", ".join(said)

@@ -1,0 +1,1 @@
+"""Staff pages of providers by topic; providers/admin.py puts them together."""
