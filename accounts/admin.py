@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
 from accounts import asking
-from accounts.models import CloudAccount, CredentialPush, SyncRun
+from accounts.models import CloudAccount, CredentialPush, Import, ImportLine, SyncRun
+from console.lib.jobs.rows import ACTIVE
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, action, display, toned
 from console.models import User
 from providers.admin import CustomerAdmin
+from providers.models import Provider
+from providers.staff.turning import EFFECTS, number
 
 
 class SyncInline(ReadOnlyInline):
@@ -29,6 +34,20 @@ class AccountInline(ReadOnlyInline):
 
 
 CustomerAdmin.inlines = (*CustomerAdmin.inlines, AccountInline)
+
+
+def _effects(provider: Provider, on: bool) -> Iterator[str]:
+    """What enabling or suspending this provider does to accounts and syncs."""
+    rows = CloudAccount.objects.present().filter(endpoint__provider=provider, customer__status="active")
+    rows = rows.exclude(sealed="", pending_sealed="")
+    accounts = rows.filter(endpoint__enabled=True).count()
+    waiting = SyncRun.objects.filter(account__in=rows, state__in=ACTIVE).count()
+    yield f"{number(accounts, 'cloud account is', 'cloud accounts are')} {'read again' if on else 'read no more'}"
+    if waiting:
+        yield f"{number(waiting, 'sync waits', 'syncs wait')} and {'may begin' if on else 'will read nothing'}"
+
+
+EFFECTS.append(_effects)
 
 
 @admin.register(CloudAccount)
@@ -82,4 +101,24 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @display(description="State", label=TONES, ordering="state")
     def progress(self, run: SyncRun) -> tuple[str, str]:
+        return toned(run.status)
+
+
+class LineInline(ReadOnlyInline):
+    model = ImportLine
+    fields = ("number", "external_id", "outcome", "errors")
+    show_change_link = False
+
+
+@admin.register(Import)
+class ImportAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "provider", "progress", "outcome", "actor_name", "queued_at", "ended_at")
+    list_filter = ("state", "provider")
+    list_select_related = ("provider",)
+    search_fields = ("provider__name", "actor_name", "=id")
+    hidden = ("worker", "leased_until")
+    inlines = (LineInline,)
+
+    @display(description="State", label=TONES, ordering="state")
+    def progress(self, run: Import) -> tuple[str, str]:
         return toned(run.status)

@@ -6,67 +6,31 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSplitDateTimeWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
 
-from console.lib.denials import Wrong
 from console.lib.pages import person
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, action, display, toned, who
-from providers import customers, enabling, endpoints, keys, members, tokens
+from providers import customers, endpoints, members, quotas, tokens
 from providers.models import (
     ApiToken,
     CloudEndpoint,
     Customer,
-    Delivery,
     Mail,
     Membership,
     Provider,
-    ProviderKey,
-    Webhook,
 )
+from providers.staff import calls as calls  # it registers its page, as the others do
+from providers.staff import webhooks as webhooks
+from providers.staff import wordings as wordings
 from providers.staff.acting import Acts
-
-
-class KeyForm(forms.Form):
-    name = forms.CharField(
-        max_length=80, required=False, widget=UnfoldAdminTextInputWidget, help_text="What it is for, such as billing."
-    )
-    scopes = forms.MultipleChoiceField(
-        choices=list(keys.SCOPES.items()),
-        required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="None ticked: all.",
-    )
-    sandbox = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget, help_text="For trials: mst_test_….")
-    allowed_networks = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Addresses and networks it may be used from, separated by commas. Empty: anywhere.",
-    )
-    expires_at = forms.SplitDateTimeField(
-        required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="Empty: never."
-    )
-
-    def clean_allowed_networks(self) -> list[str]:
-        try:
-            return keys.networks(self.cleaned_data["allowed_networks"].split(","))
-        except Wrong as wrong:
-            raise forms.ValidationError(wrong.fields["allowed_networks"]) from wrong
-
-
-class KeyInline(ReadOnlyInline):
-    model = ProviderKey
-    fields = ("__str__", "name", "scopes", "allowed_networks", "expires_at", "revoked_at", "last_used_at")
+from providers.staff.identity import Identifies
+from providers.staff.keys import Issues, KeyInline
+from providers.staff.members import Invites
+from providers.staff.members import MemberInline as ProviderMemberInline
+from providers.staff.turning import Turns
 
 
 class EndpointInline(ReadOnlyInline):
@@ -75,15 +39,32 @@ class EndpointInline(ReadOnlyInline):
 
 
 @admin.register(Provider)
-class ProviderAdmin(StaffAdmin):
+class ProviderAdmin(Turns, Issues, Invites, Identifies):
     list_display = ("name", "slug", "state", "customer_count", "endpoint_count", "created_at")
     list_filter = ("status",)
     search_fields = ("name", "slug")
-    readonly_fields = ("status", "created_at")
-    fields = ("name", "slug", "status", "support_url", "contact_email", "webhook_networks", "created_at")
+    readonly_fields = ("status", "created_at", *quotas.FIELDS)  # limits are set by a deed
+    fields = (
+        "name",
+        "slug",
+        "status",
+        "support_url",
+        "contact_email",
+        "webhook_networks",
+        "created_at",
+        *quotas.FIELDS,
+    )
     prepopulated_fields: ClassVar = {"slug": ("name",)}
-    inlines = (KeyInline, EndpointInline)
-    actions_detail = ("enable", "suspend", "issue_key", "open_pages")
+    inlines = (KeyInline, EndpointInline, ProviderMemberInline)
+    actions_detail: ClassVar[list[Any]] = [
+        "health",
+        "enable",
+        "suspend",
+        {
+            "title": "More",
+            "items": ["set_limits", "issue_key", "invite", "set_identity", "legacy_on", "legacy_off", "open_pages"],
+        },
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         rows: QuerySet[Provider] = super().get_queryset(request)
@@ -107,24 +88,6 @@ class ProviderAdmin(StaffAdmin):
     def endpoint_count(self, provider: Any) -> int:
         return int(provider.endpoint_total)
 
-    @action(description="Enable", icon="check_circle")
-    def enable(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def do(provider: Provider) -> str:
-            enabling.enable(provider, who(request))
-            return f"{provider} is enabled: its keys open the API."
-
-        sentence = "Its keys open the API, and its customers' accounts are read."
-        return self.deed(request, object_id, title="Enable", sentence=sentence, do=do)
-
-    @action(description="Suspend", icon="block")
-    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def do(provider: Provider) -> str:
-            enabling.suspend(provider, who(request))
-            return f"{provider} is suspended: its keys get 403."
-
-        sentence = "Its keys get 403 and nothing of it is read until you enable it again. Nothing is deleted."
-        return self.deed(request, object_id, title="Suspend", sentence=sentence, do=do, danger=True)
-
     @action(description="Open its pages", icon="open_in_new")
     def open_pages(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To the provider's own pages, for staff who work there too."""
@@ -135,61 +98,6 @@ class ProviderAdmin(StaffAdmin):
             return HttpResponseRedirect(reverse("provider:overview", args=[provider.slug]))
         messages.info(request, f"Only people who work at {provider} see its pages. Its administrators invite them.")
         return HttpResponseRedirect(reverse("admin:providers_provider_change", args=[provider.pk]))
-
-    @action(description="Issue a key", icon="key")
-    def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET asks for name and scopes, POST shows the key, this once."""
-        provider = self.get_object(request, object_id)
-        if provider is None:
-            raise Http404
-        if not request.user.has_perm("providers.add_providerkey"):
-            raise PermissionDenied
-        form, text = KeyForm(request.POST or None), ""
-        if request.method == "POST" and form.is_valid():
-            try:
-                _, text = keys.issue(provider, actor=who(request), **form.cleaned_data)
-            except Wrong as wrong:
-                form.add_error(None, [words for said in wrong.fields.values() for words in said])
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Issue a key for {provider}",
-            "subject": provider,
-            "form": form,
-            "text": text,
-            "back": reverse("admin:providers_provider_change", args=[provider.pk]),
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "admin/issue_key.html", context)
-
-
-@admin.register(ProviderKey)
-class ProviderKeyAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "name", "provider", "state", "scope_words", "last_used_at", "expires_at")
-    list_filter = ("provider", "sandbox")
-    list_select_related = ("provider",)
-    search_fields = ("name", "prefix", "provider__name")
-    actions_detail = ("revoke",)
-
-    @display(description="State", label=TONES)
-    def state(self, key: ProviderKey) -> tuple[str, str]:
-        if key.revoked_at:
-            return "stopped", "Revoked"
-        if key.expires_at and key.expires_at <= timezone.now():
-            return "attention", "Expired"
-        return "running", "Live"
-
-    @display(description="Scopes")
-    def scope_words(self, key: ProviderKey) -> str:
-        return ", ".join(key.scopes) or "all"
-
-    @action(description="Revoke", icon="block")
-    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def do(key: ProviderKey) -> str:
-            keys.revoke(key, who(request))
-            return f"{key} is revoked."
-
-        sentence = "From now on the key opens nothing. This cannot be undone; issue another one instead."
-        return self.deed(request, object_id, title="Revoke", sentence=sentence, do=do, danger=True)
 
 
 @admin.register(ApiToken)
@@ -359,35 +267,3 @@ class MailAdmin(ReadOnlyAdmin):
 
         sentence = "The customer's welcome or invitation goes out again, with a fresh link."
         return self.deed(request, object_id, title="Send again", sentence=sentence, do=do)
-
-
-@admin.register(Webhook)
-class WebhookAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "provider", "state", "failing_since", "created_at")
-    list_filter = ("provider", "enabled")
-    list_select_related = ("provider",)
-    search_fields = ("url", "provider__name")
-    hidden = ("url",)  # its query may hold a key of the receiver's
-
-    @display(description="State", label=TONES)
-    def state(self, webhook: Webhook) -> tuple[str, str]:
-        if not webhook.enabled:
-            return "stopped", "Turned off by us" if webhook.disabled_at else "Off"
-        return ("attention", "Failing") if webhook.failing_since else ("running", "On")
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("event_type", "webhook", "progress", "outcome", "attempts", "queued_at")
-    list_filter = ("state", "webhook__provider")
-    list_select_related = ("webhook", "event")
-    search_fields = ("webhook__url", "event__type", "=event__id")
-    hidden = ("worker", "leased_until")
-
-    @display(description="Event", ordering="event__type")
-    def event_type(self, delivery: Delivery) -> str:
-        return delivery.event.type
-
-    @display(description="State", label=TONES, ordering="state")
-    def progress(self, delivery: Delivery) -> tuple[str, str]:
-        return toned(delivery.status)

@@ -6,13 +6,31 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from accounts.models import Import, ImportLine
+from console.lib import seal
 from console.models import User
-from providers.models import ActingFor, Customer
+from providers.models import ActingFor, ApiCall, Brand, Customer, IdentityServer, MailTemplate, ProviderMember
+
+SECRET = "hunter-of-identity-servers"
 
 
 def make(customer: Customer, staff: User) -> list[str]:
     """Returns the secrets among them, which no page may show."""
+    provider = customer.provider
+    assert provider is not None
     ActingFor.objects.create(
         customer=customer, staff=staff, reason="Ticket 4711", ends_at=timezone.now() + timedelta(minutes=5)
     )
-    return []
+    ApiCall.objects.create(
+        provider=provider, request_id="req-4711", key_name="mst_live_abc_…", method="GET",
+        path="/api/provider/v1/customers", status=404, code="not_found", milliseconds=3,
+    )  # fmt: skip
+    server = IdentityServer(provider=provider, issuer="https://login.example.com", client_id="muster")
+    server.sealed = seal.close({"secret": SECRET}, server.place())
+    server.save()
+    Brand.objects.create(provider=provider, revision=1, name="North", logo=b"PNG-pixels")
+    MailTemplate.objects.create(provider=provider, kind="welcome", revision=1, subject="Hello", body="There")
+    ProviderMember.objects.create(provider=provider, user=staff, role="admin")
+    batch = Import.objects.create(provider=provider, form="json", actor_kind="provider", actor_id="1", actor_name="k")
+    ImportLine.objects.create(batch=batch, number=1, external_id="c-1", sealed="v1:sealed-import-line")
+    return [SECRET, server.sealed, "PNG-pixels", "v1:sealed-import-line"]

@@ -19,9 +19,15 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "Providers",
         (
+            ("Health", "monitor_heart", "providers.provider"),
             ("Providers", "business", "providers.provider"),
+            ("Members", "badge", "providers.providermember"),
             ("Keys", "key", "providers.providerkey"),
             ("Cloud endpoints", "cloud", "providers.cloudendpoint"),
+            ("Identity servers", "passkey", "providers.identityserver"),
+            ("Brands", "palette", "providers.brand"),
+            ("Mail wording", "edit_note", "providers.mailtemplate"),
+            ("API log", "receipt_long", "providers.apicall"),
             ("Webhooks", "webhook", "providers.webhook"),
             ("Deliveries", "outbox", "providers.delivery"),
         ),
@@ -31,6 +37,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Customers", "groups", "providers.customer"),
             ("Cloud accounts", "cloud_sync", "accounts.cloudaccount"),
+            ("Imports", "upload_file", "accounts.import"),
             ("Mail", "mail", "providers.mail"),
             ("People", "person", "console.user"),
             ("API tokens", "token", "providers.apitoken"),
@@ -54,13 +61,19 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("Console", (("Audit log", "history", "console.auditentry"), ("Groups", "shield", "auth.group"))),
 )
 
+_PAGES = {"Health": "portal:providers-health"}  # that are no list of rows
+
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups, each with those links that this member of staff may open."""
     made = []
     for title, items in _GROUPS:
         links = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:{label.replace('.', '_')}_changelist")}
+            {
+                "title": name,
+                "icon": icon,
+                "link": reverse(_PAGES.get(name, f"admin:{label.replace('.', '_')}_changelist")),
+            }
             for name, icon, label in items
             if _may_see(request, label)
         ]

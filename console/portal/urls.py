@@ -1,8 +1,9 @@
 """Pages that span apps, mounted at /."""
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 
-from console.portal import acting, brand, components, entering, mailbox, me, tokens, welcome
+from console.portal import acting, brand, components, entering, healthpages, mailbox, me, tokens, welcome
 
 app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -23,5 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("_mail/", mailbox.listing, name="mailbox"),
     path("_mail/<str:name>/", mailbox.one, name="mail"),
     path("_mail/<str:name>/html", mailbox.html, name="mail-html"),
+    path("admin/health/", admin.site.admin_view(healthpages.everybody), name="providers-health"),
+    path("admin/health/<uuid:pk>/", admin.site.admin_view(healthpages.one), name="provider-health"),
     path("staff/components/", components.page, name="components"),
 ]
