@@ -190,7 +190,7 @@ def test_a_command_ends_when_its_channel_is_closed(machines: Machines) -> None:
     with connected(machines) as client:
         _, out, _ = client.exec_command("echo ready; exec sleep 300")
         assert out.readline() == "ready\n"
-        assert processes.of_prefix(machine.prefix)
+        until(lambda: processes.of_prefix(machine.prefix))  # in the moment of its exec it has no environment to see
         out.channel.close()
         until(lambda: not processes.of_prefix(machine.prefix))
 
