@@ -43,8 +43,10 @@ class HintsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
 
     async def connect(self) -> None:
         self.groups_joined = set()
-        await self.accept()
-        if not await self.join():
+        inside = await self.listen()
+        await self.accept()  # only now: from the moment that it is open, the page misses nothing
+        if not inside:
+            await self.close(code=SIGNED_OUT)
             return
         self.heart = asyncio.create_task(self.beat())
 
@@ -57,10 +59,16 @@ class HintsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
             await self.channel_layer.group_discard(name, self.channel_name)
 
     async def join(self) -> bool:
+        """As `listen`; who is not signed in any more is hung up on."""
+        if await self.listen():
+            return True
+        await self.close(code=SIGNED_OUT)
+        return False
+
+    async def listen(self) -> bool:
         """Listen to exactly the customers that are open to this person now; False when nobody is signed in."""
         customers = await self.customers()
         if customers is None:
-            await self.close(code=SIGNED_OUT)
             return False
         wanted = {notify.group(customer) for customer in customers}
         for name in wanted - self.groups_joined:

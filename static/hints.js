@@ -11,7 +11,6 @@
   let waiting = new Set();
   let gathering = 0;
   let attempt = 0;
-  let opened = false;
   let socket = null;
   let watch = 0;
 
@@ -64,8 +63,7 @@
       attempt = 0;
       show("live", "Live");
       alive();
-      if (opened) for (const list of document.querySelectorAll("[data-hints]")) poke(list); // what was missed meanwhile
-      opened = true;
+      for (const list of document.querySelectorAll("[data-hints]")) poke(list); // what was missed since it was drawn
     });
     socket.addEventListener("message", (event) => {
       alive();

@@ -2,6 +2,8 @@
 addEventListener("load", () => {
   const main = document.getElementById("main");
   if (main) main.setAttribute("role", "main");
+  const side = document.getElementById("nav-sidebar-inner");
+  if (side) side.setAttribute("aria-label", "All staff pages");
   document.querySelectorAll(".simplebar-content-wrapper").forEach((part, number) => {
     part.setAttribute("aria-label", part.closest("nav, #nav-sidebar") ? "Navigation" : `Scrolling part ${number + 1}`);
   });

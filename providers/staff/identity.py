@@ -12,7 +12,6 @@ from django.urls import reverse
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldAdminURLInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
@@ -20,12 +19,14 @@ from console.lib.staff import TONES, ReadOnlyAdmin, StaffAdmin, action, display,
 from providers import identity
 from providers.models import IdentityServer, Provider
 
+RIGHT = "providers.change_identityserver"
+
 
 class IdentityForm(forms.Form):
     issuer = forms.URLField(
         max_length=300,
         assume_scheme="https",
-        widget=UnfoldAdminURLInputWidget,
+        widget=UnfoldAdminTextInputWidget,
         help_text="As its own description writes it, such as https://login.example.com/realms/customers.",
     )
     client_id = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
@@ -58,16 +59,17 @@ class Identifies(StaffAdmin):
             )
             return HttpResponseRedirect(reverse("admin:providers_identityserver_change", args=[server.pk]))
 
+        slug = self.subject(request, object_id, RIGHT).slug
         return self.form_deed(
             request,
             object_id,
             title="Set the identity server",
-            sentence="It is asked at once whether it fits. Register there this address to come back to: "
-            f"{settings.PUBLIC_URL}/enter/PROVIDER/back/. At another issuer it is off until you enable it, "
-            "and nobody known by the old one is known by the new one.",
+            sentence="It is asked at once whether it fits. At another issuer it is off until you enable it, and nobody "
+            "known by the old one is known by the new one. Register there, as the address to come back to: "
+            f"{settings.PUBLIC_URL}{reverse('portal:came-back', args=[slug])}",
             form=lambda provider, data: IdentityForm(data, initial=_now(provider)),
             do=do,
-            right="providers.change_identityserver",
+            right=RIGHT,
         )
 
 
@@ -87,7 +89,7 @@ class IdentityServerAdmin(ReadOnlyAdmin):
     def enable(self, request: HttpRequest, object_id: str) -> HttpResponse:
         def do(server: IdentityServer) -> str:
             identity.enable(server, who(request))
-            return f"Customers of {server.provider} sign in at {settings.PUBLIC_URL}/enter/{server.provider.slug}/."
+            return f"Customers of {server.provider} sign in at {settings.PUBLIC_URL}{_door(server)}."
 
         sentence = "Customers of this provider may sign in by it, each to its own servers at this provider."
         return self.deed(request, object_id, title="Enable", sentence=sentence, do=do)
@@ -109,6 +111,10 @@ class IdentityServerAdmin(ReadOnlyAdmin):
 
         sentence = "It goes with all identities that it vouched for; people and customers stay."
         return self.deed(request, object_id, title="Remove", sentence=sentence, do=do, danger=True)
+
+
+def _door(server: IdentityServer) -> str:
+    return reverse("portal:enter-at", args=[server.provider.slug])
 
 
 def _now(provider: Provider) -> dict[str, str]:

@@ -127,7 +127,8 @@ def _ours(provider: Provider, on: bool) -> Iterator[str]:
     customers = quotas.customers(provider)
     hooks = provider.webhooks.filter(enabled=True).count()
     yield f"{number(customers, 'customer sees', 'customers see')} {'fresh servers' if on else 'what was read last'}"
-    yield f"{number(open_to, 'key', 'keys')} {'open the API' if on else 'get 403'}"
+    opened, shut = ("key opens", "keys open"), ("key gets", "keys get")
+    yield f"{number(open_to, *(opened if on else shut))} {'the API' if on else '403'}"
     yield f"{number(hooks, 'webhook hears', 'webhooks hear')} {'of what is read' if on else 'of no new reading'}"
     if hasattr(provider, "identity_server") and provider.identity_server.enabled:
         yield "Customers sign in by its identity server" if on else "Nobody signs in by its identity server"

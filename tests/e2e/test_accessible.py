@@ -20,7 +20,8 @@ PROVIDER = ("", "customers/", "keys/", "keys/issue", "webhooks/", "webhooks/add"
             "brand/", "members/")  # fmt: skip
 CUSTOMER = ("/servers/", "/accounts/", "/activity/", "/me/", "/me/tokens/")
 STAFF = ("/admin/", "/admin/providers/provider/", "/admin/providers/customer/", "/admin/providers/mail/",
-         "/admin/accounts/cloudaccount/", "/admin/console/auditentry/")  # fmt: skip
+         "/admin/health/", "/admin/providers/apicall/", "/admin/accounts/cloudaccount/",
+         "/admin/console/auditentry/")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
