@@ -17,6 +17,15 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
+from console.lib import audit
+from console.models import User
+from providers import customers, identity
+from providers.models import Customer, Provider
+from tests.factories import ProviderFactory
+from tests.pages import text
+from tests.provider_api.calls import ADA
+
+SECRET = "client-secret-of-north"
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -127,3 +136,25 @@ def sign_in(site: Site, browser: Client, sub: str, slug: str = "north") -> Any:
 
 def asked(address: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+
+
+def opened(slug: str, site: Site, claim: str = "sub") -> Provider:
+    """A provider whose customers sign in at this server."""
+    provider = ProviderFactory(slug=slug, name=f"{slug.title()} Cloud")
+    identity.enable(identity.put(provider, site.url, "muster", SECRET, claim, audit.SYSTEM), audit.SYSTEM)
+    return provider
+
+
+def rents(provider: Provider, external_id: str = "c-1", email: str = ADA["email"]) -> Customer:
+    return customers.put(provider, external_id, {**ADA, "email": email}, audit.SYSTEM).customer
+
+
+def inside(browser: Client) -> User | None:
+    """Whose browser this is; None when nobody is signed in."""
+    return User.objects.filter(pk=browser.session.get("_auth_user_id")).first()
+
+
+def refused(reply: Any, words: str = "") -> None:
+    assert reply.status_code in (403, 502), reply.content
+    assert "You are not signed in" in text(reply)
+    assert words in text(reply)
