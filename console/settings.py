@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from console.lib import embedded, routine, seal
+from console.lib.enumnames import ENUM_NAMES
 from console.lib.env import broker, env, folder, json_object, level, listed, origin, port, read, wrong, yes_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -319,27 +320,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "ENUM_NAME_OVERRIDES": {
-        "JobState": "console.lib.jobs.rows.JobState.choices",
-        "PushOutcome": ["pending", "passed", "refused", "replaced"],
-        "ImportLineOutcome": ["waiting", "created", "updated", "unchanged", "refused"],
-        "MailTemplateKind": [("welcome", "Welcome"), ("invitation", "Invitation")],
-        "ServerState": [
-            (word, word.title()) for word in ("running", "stopped", "suspended", "changing", "failed", "unknown")
-        ],
-        "DeliveryState": "providers.api.told.STATES",
-        "EventTypes": "providers.api.told.TYPES",
-        "MailState": ["queued", "sent", "delivered", "bounced", "failed"],
-        "CustomerStatus": [("active", "Active"), ("suspended", "Suspended"), ("closed", "Closed")],
-        "AccountStatus": [
-            ("pending", "Pending"),
-            ("ok", "OK"),
-            ("bad_credentials", "Credentials refused"),
-            ("unreachable", "Unreachable"),
-            ("refused", "Refused by the cloud"),
-            ("error", "Answered rubbish"),
-        ],
-    },
+    "ENUM_NAME_OVERRIDES": ENUM_NAMES,
 }
 UNFOLD = {
     "SITE_TITLE": _("Muster staff"),
