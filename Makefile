@@ -11,7 +11,8 @@ PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile
 PRODUCTION = env -u DEMO DATABASE_URL=postgres://muster:muster@db.example/muster REDIS_URL=redis://broker.example/0 \
 	PUBLIC_URL=https://console.example TRUSTED_PROXIES=192.0.2.1 EMAIL_URL=smtp+tls://mail.example:587 \
 	"MAIL_FROM=Muster <no-reply@console.example>" SECRET_KEY=$$(head -c 48 /dev/urandom | base64 -w 0) \
-	SEAL_KEYS=k1:$$(head -c 32 /dev/urandom | base64 -w 0)
+	SEAL_KEYS=k1:$$(head -c 32 /dev/urandom | base64 -w 0) \
+	SIGN_KEYS=k1:$$(head -c 32 /dev/urandom | base64 -w 0)
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
 
 help:

@@ -58,6 +58,16 @@ SEAL_KEYS = read(
 if not SEAL_KEYS:
     wrong("SEAL_KEYS", "Set SEAL_KEYS or SEAL_KEYS_FILE: the keys that encrypt cloud credentials (see README).")
 
+SIGN_KEYS = read(
+    "SIGN_KEYS",
+    seal.parse_keys,
+    seal.parse_keys(EMBEDDED.sign_keys) if EMBEDDED else (),
+    "Write NAME:BASE64 of 32 random bytes; several separated by commas, the first one signs, agents trust all. "
+    'Make one with: echo "k1:$(head -c 32 /dev/urandom | base64)"',
+)
+if not SIGN_KEYS:
+    wrong("SIGN_KEYS", "Set SIGN_KEYS or SIGN_KEYS_FILE: the keys that sign what agents run (see README).")
+
 # --- who may talk to us -------------------------------------------------------------------------------------------
 ALLOWED_HOSTS: list[str] = read(
     "ALLOWED_HOSTS", listed, [_public.hostname or "", "127.0.0.1", "localhost", "[::1]"], ""

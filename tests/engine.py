@@ -30,7 +30,8 @@ def pytest_load_initial_conftests() -> None:
     home = _home / "home"
     eng = embedded.engine(home)
     (home / "static").mkdir()  # WhiteNoise warns of a missing one, and a warning is an error
-    os.environ.update(MUSTER_HOME=str(home), DEMO="1", SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys)
+    os.environ.update(MUSTER_HOME=str(home), DEMO="1", SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys,
+                      SIGN_KEYS=eng.sign_keys)  # fmt: skip
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         _running.append(embedded.start_postgres(eng, durable=False))
         _running.append(embedded.start_valkey(eng))

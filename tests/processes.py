@@ -39,6 +39,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "REDIS_URL",
         "SECRET_KEY",
         "SEAL_KEYS",
+        "SIGN_KEYS",
         "DEMO",
         "PORT",
         "PUBLIC_URL",

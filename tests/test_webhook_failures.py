@@ -231,7 +231,7 @@ def test_a_worker_killed_in_the_middle_loses_no_delivery(site):
     """`kill -9` of a real worker while the endpoint thinks; another one sends the same event again."""
     with folder() as home, engine_of_its_own(home) as eng:
         env = environment(home, DEMO="1", DATABASE_URL=eng.database_url, REDIS_URL=eng.redis_url,
-                          SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys)  # fmt: skip
+                          SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys, SIGN_KEYS=eng.sign_keys)  # fmt: skip
         manage(env, "migrate", "-v", "0")
         site.open.clear()
         workers = [worker(home, env)]

@@ -7,6 +7,7 @@ knows the home knows where the servers are, whether they run or not; so every `m
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from console.lib import children, logfiles, pgdata
 from console.lib.pgdata import EngineFailed
@@ -36,6 +38,7 @@ class Engine:
     password: str
     secret_key: str
     seal_keys: str
+    sign_keys: str
 
     @property
     def database_url(self) -> str:
@@ -58,10 +61,34 @@ def engine(home: Path) -> Engine:
             valkey_port=free_port(),
             password=secrets.token_urlsafe(24),
             secret_key=secrets.token_urlsafe(48),
-            seal_keys="k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+            seal_keys=_key(),
+            sign_keys=_key(),
         )
         _keep(made, path)
-    return Engine(**{**json.loads(path.read_text()), "home": home})
+    kept = json.loads(path.read_text())
+    return Engine(**{**(kept if "sign_keys" in kept else _completed(path)), "home": home})
+
+
+def _completed(path: Path) -> dict[str, Any]:
+    """What a home of an older version lacks, added once, however many processes ask at the same time."""
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if "sign_keys" not in kept:
+            kept["sign_keys"] = _key()
+            _replace(path, kept)
+    return kept
+
+
+def _replace(path: Path, kept: dict[str, Any]) -> None:
+    scratch = path.with_suffix(".new")
+    scratch.touch(mode=0o600)
+    scratch.write_text(json.dumps(kept))
+    scratch.replace(path)
+
+
+def _key() -> str:
+    return "k1:" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _keep(made: Engine, path: Path) -> None:
@@ -92,11 +119,7 @@ def settle_ports(eng: Engine) -> Engine:
         valkey_port=eng.valkey_port if is_free(eng.valkey_port) else free_port(),
     )
     if moved != eng:
-        path = eng.home / "embedded.json"
-        scratch = path.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(json.dumps({**asdict(moved), "home": ""}))
-        scratch.replace(path)
+        _replace(eng.home / "embedded.json", {**asdict(moved), "home": ""})
     return moved
 
 

@@ -33,6 +33,8 @@ class Customer(models.Model):
     last_name = models.CharField(max_length=150, blank=True)
     organization = models.CharField(max_length=200, blank=True)
     locale = models.CharField(max_length=12, blank=True)
+    # New machines are let in by address, hardware address and age, without a proof through their cloud (level 2).
+    admit_by_network = models.BooleanField(default=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     closed_at = models.DateTimeField(null=True, blank=True, editable=False)  # what is kept goes a grace period later
