@@ -4,7 +4,8 @@ Signatures. Every POST below carries `Muster-Signature`, over the lines of `sign
 is base64url of Ed25519 by the agent's own key (the session, sequence and time lines are empty). In a session it is the
 hex of HMAC-SHA256 under the session's key, and `Muster-Session`, `Muster-Sequence` (1, 2, 3 … of this session, never
 one twice) and `Muster-Time` (seconds since 1970 by the console's clock, as told when the session began) go with it.
-Binary values in JSON are base64url without padding; a public key is its 32 bytes.
+The path is the one named here, without what stands before it in the console's address. Binary values in JSON are
+base64url without padding; a public key is its 32 bytes.
 
 Claim, of a machine from a provider's image, which nobody knows yet: POST CLAIM_PATH `{version, public_key, channel,
 platform, instance_id, dmi_uuid, macs, addresses, hostname, boot_id, at}` answers 202 `{retry}`, known or not. The
@@ -26,9 +27,12 @@ release?}`. What it brings is stored first; then the answer waits at most `wait`
 a list, oldest first; `facts` is sent first in a session, and when they changed; `work` is a list of `{id, state,
 exit_code?, reason?, at}` with the states below, repeated until an answer came; `release` is
 `{version, state, reason?}`, of the last update that was tried. The answer's `work` is a list of `{envelope, signature,
-key_id, script}`; its `release` is `{manifest, signature, key_id}`.
+key_id, script}`; its `release` is `{manifest, signature, key_id}`. After a lost answer the same samples, results and
+facts come again, under another sequence.
 
 Output: POST OUTPUT_PATH `{work, stream, offset, data}` answers `{}`: a piece of what a script wrote.
+
+Leave: POST LEAVE_PATH `{version}` in a session answers `{}`: a person on the machine takes the agent off, and it ends.
 
 Release: GET RELEASE_PATH + SHA-256 in hex: the program's bytes. They hold no secret.
 
@@ -60,6 +64,7 @@ SESSION_PATH = "/agent/v1/sessions"
 HEARTBEAT_PATH = "/agent/v1/heartbeat"  # of 0.1, until the last of it is gone
 CHECKIN_PATH = "/agent/v1/checkin"
 OUTPUT_PATH = "/agent/v1/output"
+LEAVE_PATH = "/agent/v1/leave"
 RELEASE_PATH = "/agent/v1/releases/"
 
 UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - the name of a refusal, not a secret
