@@ -17,6 +17,11 @@ def sign(purpose: bytes, data: bytes) -> tuple[str, str]:
     return kid, encode(Ed25519PrivateKey.from_private_bytes(seed).sign(purpose + data))
 
 
+def current() -> str:
+    """The id of the key that signs now: what is signed names it."""
+    return str(settings.SIGN_KEYS[0][0])
+
+
 def public_keys() -> list[dict[str, str]]:
     """`[{id, key}]` of all SIGN_KEYS, as agents pin them."""
     return [{"id": kid, "key": encode(public(seed))} for kid, seed in settings.SIGN_KEYS]

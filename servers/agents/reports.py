@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
+from uuid import UUID
 
 from console.lib.denials import Wrong
 from servers.agents.program import protocol
+from servers.agents.work import ENDS, Told
 
 T = TypeVar("T")
 BYTES = 2**60  # an exbibyte, which still fits a bigint
@@ -136,3 +138,25 @@ def _number(value: Any, name: str, most: float) -> float | None:
 def _whole(value: Any, name: str, most: int) -> int | None:
     number = _number(value, name, most)
     return None if number is None else int(value)
+
+
+def work(value: Any) -> list[Told]:
+    """The `work` of a check-in, as `work.tell` takes it."""
+    return _list(value, "work", protocol.MAX_RESULTS, _told)
+
+
+def _told(value: Any, name: str) -> Told:
+    given = _object(value, name)
+    try:
+        pk = UUID(str(given.get("id")))
+    except ValueError:
+        _wrong(f"{name}.id", "This is the id of a piece of work.")
+    state, code = given.get("state"), given.get("exit_code")
+    if state not in (protocol.STARTED, *ENDS):
+        _wrong(f"{name}.state", "This is a state of work.")
+    if code is not None and (isinstance(code, bool) or not isinstance(code, int) or not -(2**31) <= code < 2**31):
+        _wrong(f"{name}.exit_code", "This is a whole number.")
+    reason = given.get("reason")
+    if reason is not None and not isinstance(reason, str):
+        _wrong(f"{name}.reason", "This is text.")
+    return Told(pk, state, code, "".join(c for c in reason or "" if c.isprintable())[:300])

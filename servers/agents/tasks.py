@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.db import close_old_connections
 
-from servers.agents import silence
+from servers.agents import silence, work
 
 
 @shared_task(name="agents.silent", ignore_result=True)
@@ -13,3 +13,10 @@ def silent() -> None:
     """Beat's question: which agents went silent?"""
     close_old_connections()
     silence.find()
+
+
+@shared_task(name="agents.work_over", ignore_result=True)
+def work_over() -> None:
+    """Beat's question: which work will not happen any more?"""
+    close_old_connections()
+    work.sweep()
