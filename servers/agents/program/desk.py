@@ -176,13 +176,19 @@ class Desk:
         script = self.journal.path(order.work, "script")
         files.write(script, order.script, 0o700)
         become = _Becoming(order.run_as, script)
+        # The folder is ours alone. Another user is handed the open file in place of its path.
+        handle = os.open(script, os.O_RDONLY) if become.change else None
         streams = [spool.Stream(self.journal.path(order.work, name)) for name in ("out", "err")]
         environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": become.home, "USER": order.run_as, "SHELL": "/bin/sh"}
-        child = subprocess.Popen(
-            [order.interpreter, script] + order.arguments,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True,
-            start_new_session=True, cwd="/", env=environment, preexec_fn=become,
-        )  # fmt: skip
+        try:
+            child = subprocess.Popen(
+                [order.interpreter, script if handle is None else "/proc/self/fd/{}".format(handle)] + order.arguments,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, cwd="/",
+                start_new_session=True, env=environment, preexec_fn=become, pass_fds=[] if handle is None else [handle],
+            )  # fmt: skip
+        finally:
+            if handle is not None:
+                os.close(handle)
         with self._lock:
             self._running[order.work] = child
         self.journal.runs(order.work, child.pid, born_at(child.pid))
