@@ -88,5 +88,8 @@ class ActingDriver(Driver, Protocol):
 
     def set_user_data(self, external_id: str, data: bytes) -> None: ...
 
+    def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
+        """Set what the guest reads by its hypervisor's tools under this key; None takes it away. Others stay."""
+
     def task(self, task: Task) -> Progress:
         """How it stands now: one or two calls, never a wait."""

@@ -200,6 +200,10 @@ class Acting(ABC):
         self._may(Operation.SET_USER_DATA)
         self._wire.ask("updateVirtualMachine", id=external_id, userdata=b64encode(data).decode())
 
+    def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
+        self._may(Operation.SET_GUEST_PROPERTY)
+        raise Unexpected("No release of CloudStack has guest properties.")  # the table says so above
+
     # --- jobs
 
     def task(self, task: Task) -> Progress:

@@ -56,6 +56,7 @@ _3: Final[Capabilities] = {
     Operation.SET_METADATA: _NO_TAGS,
     Operation.USER_DATA: _NO_READ_BACK,
     Operation.SET_USER_DATA: UNPROVEN,
+    Operation.SET_GUEST_PROPERTY: no("CloudStack gives its servers no guest properties. They read their user data."),
 }
 _4_0: Final[Capabilities] = {**_3, Operation.METADATA: YES, Operation.SET_METADATA: UNPROVEN}
 _4_2: Final[Capabilities] = {

@@ -176,6 +176,10 @@ class OpenStack(Snapshots):
         require(self.capabilities(), Operation.SET_USER_DATA)
         raise Unexpected("The capability table promises what no release of OpenStack has.")
 
+    def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
+        require(self.capabilities(), Operation.SET_GUEST_PROPERTY)
+        raise Unexpected("The capability table promises what no release of OpenStack has.")
+
     # --- parts
 
     def _wanted(self, order: Order, compute: signin.Compute) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _NO_CONSOLE: Final = no("OpenStack Diablo gives customers no console.")
 _NO_IMAGES_10: Final = no("Nova v1.0 of OpenStack Diablo cannot make an image of a server. Its v1.1 can.")
 _HIDDEN_USER_DATA: Final = no("OpenStack shows the user data of a server to the server itself only.")
 _FIXED_USER_DATA: Final = no("OpenStack takes user data only when a server is created or rebuilt from an image.")
+_NO_PROPERTIES: Final = no("OpenStack gives its servers no guest properties. They read their metadata.")
 _AFTER_RESIZE: Final = "Resize it first."
 
 
@@ -62,6 +63,7 @@ _MODERN: Final[Capabilities] = MappingProxyType(
         Operation.SET_METADATA: YES,
         Operation.USER_DATA: _HIDDEN_USER_DATA,
         Operation.SET_USER_DATA: _FIXED_USER_DATA,
+        Operation.SET_GUEST_PROPERTY: _NO_PROPERTIES,
     }
 )
 

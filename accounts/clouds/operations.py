@@ -47,6 +47,7 @@ class Operation(StrEnum):
     SET_METADATA = "set_metadata"
     USER_DATA = "user_data"
     SET_USER_DATA = "set_user_data"
+    SET_GUEST_PROPERTY = "set_guest_property"  # what only the guest reads, through the hypervisor's own tools
 
 
 @dataclass(frozen=True, slots=True)

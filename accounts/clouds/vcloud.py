@@ -193,5 +193,9 @@ class VCloud:
         self._require(Operation.SET_USER_DATA)
         self._acting.set_user_data(external_id, data)
 
+    def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
+        self._require(Operation.SET_GUEST_PROPERTY)
+        self._acting.set_guest_property(external_id, key, value)
+
     def task(self, task: Task) -> Progress:
         return self._tasks.progress(task)

@@ -147,6 +147,22 @@ class Acting:
         # Read by itself: inside the server's document it lacks nothing, but namespaces are declared further up.
         self._tasks.finish(address, orders.customised(self._wire.get(address), script(data)), method="PUT")
 
+    def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
+        """By ExtraConfig, which the guest reads with VMware Tools. A cell may drop what its tenants set, silently."""
+        vm = self.vm(external_id)
+        section = xml.child(vm, "VirtualHardwareSection")
+        address = xml.link(section, "edit") or xml.attribute(section, "href") if section is not None else ""
+        if not address:
+            raise _not_offered(vm, "virtualHardwareSection")
+        self._tasks.finish(address, orders.with_property(self._wire.get(address), key, value or ""), method="PUT")
+        if self._wire.spoken.generation == "vcd" and properties(self._wire.get(address)).get(key, "") != (value or ""):
+            raise Refused("The cloud took the guest property on and did not keep it: tenants may not set any there.")
+
+
+def properties(hardware: xml.Element) -> dict[str, str]:
+    """ExtraConfig of a hardware section."""
+    return {xml.attribute(one, "key"): xml.attribute(one, "value") for one in xml.children(hardware, "ExtraConfig")}
+
 
 def script(data: bytes) -> str:
     """User data as the text that XML can hold."""

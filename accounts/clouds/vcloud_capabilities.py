@@ -41,6 +41,7 @@ _1_5: Final[dict[Operation, Capability]] = {
     Operation.CONSOLE_URL: _ON,
     Operation.CONSOLE_TEXT: _NO_TEXT,
     Operation.SET_USER_DATA: _OFF,
+    Operation.SET_GUEST_PROPERTY: no("Guest properties came with vCloud 5.1. This cloud speaks an older version."),
 }
 
 _1_0: Final[dict[Operation, Capability]] = {
@@ -56,6 +57,7 @@ _5_1: Final[dict[Operation, Capability]] = {
     Operation.SNAPSHOTS: UNPROVEN,
     Operation.REVERT_SNAPSHOT: UNPROVEN,
     Operation.DELETE_SNAPSHOT: UNPROVEN,
+    Operation.SET_GUEST_PROPERTY: UNPROVEN,
 }
 
 CAPABILITIES: Final[Mapping[str, Capabilities]] = {"1.0": _1_0, "1.5": _1_5, "5.1": _5_1, "vcd": _5_1}

@@ -16,6 +16,7 @@ from accounts.clouds.vcloud_wire import Content
 from console.lib.faults import Unexpected
 
 _OVF: Final = 'xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"'
+_VMW: Final = "http://www.vmware.com/schema/ovf"
 _XSI: Final = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _NOT_A_HOST: Final = re.compile(r"[^A-Za-z0-9-]+")
 # What may follow in a GuestCustomizationSection, which is a sequence.
@@ -156,6 +157,15 @@ def customised(section: xml.Element, script: str) -> Content:
     if not xml.put(section, script, "CustomizationScript"):
         xml.insert_before(section, "CustomizationScript", script, _AFTER_SCRIPT)
     return Content("guestCustomizationSection", xml.write(section))
+
+
+def with_property(hardware: xml.Element, key: str, value: str) -> Content:
+    """A hardware section that was read, with this ExtraConfig; an empty value takes it away. Links stay out."""
+    xml.drop(hardware, "Link")
+    for held in [one for one in xml.children(hardware, "ExtraConfig") if xml.attribute(one, "key") == key]:
+        hardware.remove(held)
+    xml.append(hardware, f"{{{_VMW}}}ExtraConfig", {f"{{{_VMW}}}key": key, f"{{{_VMW}}}value": value})
+    return Content("virtualHardwareSection", xml.write(hardware))
 
 
 def metadata(spoken: Spoken, values: Mapping[str, str]) -> Content:

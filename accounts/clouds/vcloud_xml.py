@@ -151,6 +151,11 @@ def qualified(element: Element, name: str) -> str:
     return f"{space}}}{name}" if space else name
 
 
+def append(element: Element, name: str, attributes: dict[str, str]) -> None:
+    """Add an empty child at the end; names are {namespace}local."""
+    etree.SubElement(element, name, attributes)
+
+
 def insert_before(element: Element, name: str, value: str, before: tuple[str, ...]) -> None:
     """Add a child in front of the first one named in `before` (vCloud's types are sequences), or at the end."""
     made = etree.Element(qualified(element, name))

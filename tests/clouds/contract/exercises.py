@@ -257,6 +257,16 @@ def set_user_data(site: Site, server: str) -> None:
         assert site.driver().user_data(server).strip() == SCRIPT.strip()
 
 
+def set_guest_property(site: Site, server: str) -> None:
+    site.driver().set_guest_property(server, "guestinfo.other", "kept")
+    site.driver().set_guest_property(server, "guestinfo.muster.claim", "a & <b> ~1")
+    assert site.guest_properties(server) == {"guestinfo.other": "kept", "guestinfo.muster.claim": "a & <b> ~1"}
+    site.driver().set_guest_property(server, "guestinfo.muster.claim", "second")
+    assert site.guest_properties(server)["guestinfo.muster.claim"] == "second"
+    site.driver().set_guest_property(server, "guestinfo.muster.claim", None)
+    assert site.guest_properties(server) == {"guestinfo.other": "kept"}
+
+
 EXERCISES: dict[Operation, Exercise] = {
     Operation.LIST: list_,
     Operation.CHANGES: changes,
@@ -286,6 +296,7 @@ EXERCISES: dict[Operation, Exercise] = {
     Operation.SET_METADATA: set_metadata,
     Operation.USER_DATA: user_data,
     Operation.SET_USER_DATA: set_user_data,
+    Operation.SET_GUEST_PROPERTY: set_guest_property,
 }
 
 ASKED: dict[Operation, tuple[object, ...]] = {
@@ -301,6 +312,7 @@ ASKED: dict[Operation, tuple[object, ...]] = {
     Operation.DELETE_SNAPSHOT: ("vm-1", "s"),
     Operation.SET_METADATA: ("vm-1", {"a": "b"}),
     Operation.SET_USER_DATA: ("vm-1", b"x"),
+    Operation.SET_GUEST_PROPERTY: ("vm-1", "guestinfo.a", "b"),
 }
 """What stands in the places of a call that is refused before it is looked at; ("vm-1",) for the others."""
 

@@ -133,6 +133,10 @@ class Site(ABC):
         """What the server's serial console shows. Only where there is a console to be read."""
         raise AssertionError(f"{self.platform} shows no text of a console")
 
+    def guest_properties(self, external_id: str) -> dict[str, str]:
+        """What the server's guest can read by its hypervisor's tools. Only where there are any."""
+        raise AssertionError(f"{self.platform} has no guest properties")
+
     @abstractmethod
     def clear(self) -> None:
         """No servers any more."""

@@ -85,6 +85,9 @@ class VCloudSite(Site):
                 home = self.cloud.add_vapp(f"app-{number}")
             self.cloud.add(f"web-{number}", vapp=home)
 
+    def guest_properties(self, external_id: str) -> dict[str, str]:
+        return dict(self.cloud.vms[external_id.removeprefix("vm-")].extra)
+
     @property
     def deeds(self) -> str:
         return "/vApp/"
