@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -46,6 +47,11 @@ class Claim(models.Model):
     level = models.PositiveSmallIntegerField(default=0)
     proven_at = models.DateTimeField(null=True)
     trouble = models.CharField(max_length=300, blank=True)  # why it is not admitted by itself, in words
+    # Whose people see it while it is pending: several where a cloud shows one instance to two customers, or both use
+    # the address that it came from.
+    customers = ArrayField(models.UUIDField(), default=list)
+    looked_at = models.DateTimeField(null=True, editable=False)  # when it was matched last
+    challenged_at = models.DateTimeField(null=True, editable=False)  # when it last could have read a nonce
     agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="claims")
     first_at = models.DateTimeField(db_default=Now(), editable=False)
     last_at = models.DateTimeField(db_default=Now())
@@ -58,6 +64,10 @@ class Claim(models.Model):
                 fields=["instance_id"], name="claim_by_instance", condition=Q(state__in=("waiting", "pending"))
             ),
             models.Index(fields=["expires_at"], name="claim_by_expiry"),
+            models.Index(
+                fields=["provider", "looked_at"], name="claim_to_match", condition=Q(state__in=("waiting", "pending"))
+            ),
+            GinIndex(fields=["customers"], name="claim_by_customer", condition=Q(state="pending")),
         ]
 
     def __str__(self) -> str:
