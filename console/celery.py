@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "forget-calls": {"task": "providers.forget_calls", "schedule": 600.0, "options": {"expires": 600}},
     "webhooks-due": {"task": "webhooks.due", "schedule": 3.0, "options": {"expires": 10}},
     "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
+    "agents-widen-releases": {"task": "agents.widen_releases", "schedule": 60.0, "options": {"expires": 60}},
     "agents-work-over": {"task": "agents.work_over", "schedule": 30.0, "options": {"expires": 30}},
     "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},

@@ -10,6 +10,8 @@ from accounts.models import Import, ImportLine
 from console.lib import seal
 from console.models import User
 from providers.models import ActingFor, ApiCall, Brand, Customer, IdentityServer, MailTemplate, ProviderMember
+from servers.agents.models import Agent, Release, Work
+from tests.factories import AccountFactory, ServerFactory
 
 SECRET = "hunter-of-identity-servers"
 
@@ -33,4 +35,11 @@ def make(customer: Customer, staff: User) -> list[str]:
     ProviderMember.objects.create(provider=provider, user=staff, role="admin")
     batch = Import.objects.create(provider=provider, form="json", actor_kind="provider", actor_id="1", actor_name="k")
     ImportLine.objects.create(batch=batch, number=1, external_id="c-1", sealed="v1:sealed-import-line")
-    return [SECRET, server.sealed, "PNG-pixels", "v1:sealed-import-line"]
+    host = ServerFactory(account=AccountFactory(customer=customer, external_id="agents", endpoint__slug="agents-lab"))
+    agent = Agent.objects.create(server=host, public_key="k" * 43, version="0.2.0")
+    Release.objects.create(version="0.2.0", sha256="c" * 64, program=b"x", manifest="{}", signature="s", key_id="k1")
+    Work.objects.create(
+        agent=agent, server=host, customer=customer, sequence=1, script="echo the-script", envelope="the-envelope",
+        signature="s", key_id="k1", expires_at=timezone.now(),
+    )  # fmt: skip
+    return ["the-script", "the-envelope", SECRET, server.sealed, "PNG-pixels", "v1:sealed-import-line"]

@@ -52,6 +52,8 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Actions", "play_circle", "actions.action"),
             ("Action batches", "playlist_play", "actions.actionbatch"),
             ("Agents", "smart_toy", "agents.agent"),
+            ("Agent releases", "new_releases", "agents.release"),
+            ("Agent work", "terminal", "agents.work"),
             ("Installs", "download", "installs.install"),
             ("Install batches", "inventory_2", "installs.installbatch"),
             ("Join tokens", "vpn_key", "agents.jointoken"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.db import close_old_connections
 
-from servers.agents import silence, work
+from servers.agents import releasing, silence, work
 
 
 @shared_task(name="agents.silent", ignore_result=True)
@@ -20,3 +20,10 @@ def work_over() -> None:
     """Beat's question: which work will not happen any more?"""
     close_old_connections()
     work.sweep()
+
+
+@shared_task(name="agents.widen_releases", ignore_result=True)
+def widen_releases() -> None:
+    """Beat's question: which versions of the agent may go to more of them?"""
+    close_old_connections()
+    releasing.widen()

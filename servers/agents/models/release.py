@@ -17,6 +17,10 @@ class Release(models.Model):
         OUT = "out", "With everybody"
         WITHDRAWN = "withdrawn", "Withdrawn"
 
+        @property
+        def tone(self) -> str:
+            return {"rolling": "changing", "paused": "attention", "out": "running"}.get(self.value, "stopped")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     version = models.CharField(max_length=40, unique=True)
     sha256 = models.CharField(max_length=64, unique=True)
