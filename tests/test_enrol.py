@@ -113,8 +113,8 @@ def test_a_token_of_an_account_waits_for_a_server_that_is_not_known_yet(people: 
 
 
 def test_a_token_of_an_account_cannot_take_a_server_whose_agent_reports(server: Server, people: People) -> None:
-    secret = post(enrol.issue(server, people.alice))[1]["agent_token"]
-    checkin.beat(secret, "0.1.0", reports.metrics({}), None)
+    post(enrol.issue(server, people.alice))
+    checkin.beat(Agent.objects.get().pk, "0.1.0", reports.metrics({}), None)
     status, said = post(enrol.issue(people.account, None), "attempt-two", facts={"instance_id": server.external_id})
     assert (status, said["error"]["code"]) == (409, "has_agent")
 
@@ -127,7 +127,7 @@ def test_a_token_of_an_account_never_reaches_another_account(people: People) -> 
 
 def test_a_removed_account_takes_its_tokens_and_agents_along(server: Server, people: People) -> None:
     unused = enrol.issue(server, people.alice)
-    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", FACTS).agent
+    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", FACTS)
     people.account.removed_at = timezone.now()
     people.account.save()
     account_removed.send(sender=type(people.account), account=people.account)
@@ -139,7 +139,7 @@ def test_a_removed_account_takes_its_tokens_and_agents_along(server: Server, peo
 
 
 def test_an_agent_leaves_before_its_server_row_is_deleted(server: Server, people: People) -> None:
-    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", FACTS).agent
+    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", FACTS)
     server.delete()
     agent.refresh_from_db()
     assert (agent.state, agent.server, agent.former_server) == ("leaving", None, None)

@@ -124,11 +124,10 @@ def agent(people: People) -> Agent:
     webhooks.add(people.customer.provider, "http://127.0.0.1:9/", [], audit.SYSTEM)
     Customer.objects.filter(pk=people.customer.pk).update(external_id="c-1")
     server = ServerFactory(account=people.account, external_id="srv", name="web")
-    secret = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({})).secret
+    made: Agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({}))
     for _ in range(2):
-        checkin.beat(secret, "0.1.0", reports.metrics(METRICS), None)
-    made: Agent = Agent.objects.get()
-    made.secret = secret  # type: ignore[attr-defined]
+        checkin.beat(made.pk, "0.1.0", reports.metrics(METRICS), None)
+    made.refresh_from_db()
     return made
 
 
@@ -153,7 +152,7 @@ def test_a_silence_is_told_once_and_so_is_its_end(agent: Agent) -> None:
         silent(agent)
         assert (silence.find(), silence.find()) == (1, 0)
         for _ in range(2):
-            checkin.beat(agent.secret, "0.1.0", reports.metrics(METRICS), None)  # type: ignore[attr-defined]
+            checkin.beat(agent.pk, "0.1.0", reports.metrics(METRICS), None)
     assert [one["type"] for one in told()] == ["agent.offline", "agent.online"] * 2
 
 

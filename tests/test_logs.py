@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from console.lib import seal
-from servers.agents import enrol, reports
+from servers.agents import enrol, former, reports
 from servers.agents.program import protocol
 from tests.factories import ServerFactory
 
@@ -119,7 +119,7 @@ def test_a_heartbeat_that_went_well_is_not_logged_and_one_that_was_refused_is(cl
         )
 
     server = ServerFactory(account=people.account)
-    known = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({})).secret
+    _, known = former.join(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({}))
     before = len(lines.events)
     beat(known)
     assert lines.events[before:] == []

@@ -1,4 +1,4 @@
-"""A heartbeat: one read, one conditional write, and a hint to open pages."""
+"""What a check-in may have to write at once: the first one, facts, the end of a silence. And how agents are removed."""
 
 from __future__ import annotations
 
@@ -22,36 +22,54 @@ HINTS = timedelta(seconds=4)  # a server that reports more often than this is no
 
 
 class UnknownAgent(Exception):
-    """No live agent has this secret: it has to stop."""
+    """No agent of ours, or one that was revoked: it has to stop."""
 
 
 class Removed(Exception):
     """The agent was removed here: it has to uninstall itself."""
 
 
-def beat(secret: str, version: str, metrics: dict[str, Any], facts: dict[str, Any] | None) -> None:
-    """Write down that the agent is there and how its host is (both cleaned already).
+class ProveAgain(Exception):
+    """Two machines use this identity, or another instance than it was given to: whoever calls has to prove itself."""
 
-    The first one makes the server managed, and completes an install. UnknownAgent or Removed when it may not.
+
+def refuse(state: str) -> None:
+    """Raise what an agent in this state is told; nothing for a live one."""
+    match state:
+        case Agent.State.LIVE:
+            return
+        case Agent.State.LEAVING:
+            raise Removed
+        case Agent.State.SUSPENDED:
+            raise ProveAgain
+    raise UnknownAgent
+
+
+def beat(agent_id: UUID, version: str, sample: dict[str, Any] | None, facts: dict[str, Any] | None) -> None:
+    """Write down now that the agent is there, and how its host is (both cleaned already).
+
+    The first one makes the server managed, and completes an install. UnknownAgent, Removed or ProveAgain when it may
+    not. Ordinary check-ins take the lean way (lean/), which comes here for what must not wait.
     """
     agent = (
-        Agent.objects.filter(digest=enrol.digest(secret))
+        Agent.objects.filter(pk=agent_id)
         .select_related("server")
         .only("state", "first_seen_at", "last_seen_at", "recent_load", "silence_told_at", "server__customer_id")
         .first()
     )
-    if agent is None or agent.state == Agent.State.REVOKED:
+    refuse(agent.state if agent else "")
+    if agent is None or agent.server is None:
         raise UnknownAgent
-    if agent.state == Agent.State.LEAVING or agent.server is None:
-        raise Removed
-    fields = reports.columns(metrics) | {"version": version, "last_seen_at": Now()}
+    fields: dict[str, Any] = {"version": version, "last_seen_at": Now()}
     if facts is not None:
         fields["facts"] = facts
-    if metrics["load1"] is not None:
-        fields["recent_load"] = [*agent.recent_load, metrics["load1"]][-SAMPLES:]
+    if sample is not None:
+        fields |= reports.columns(sample)
+        if sample["load1"] is not None:
+            fields["recent_load"] = [*agent.recent_load, sample["load1"]][-SAMPLES:]
     rows = Agent.objects.live().filter(pk=agent.pk)
     if not (agent.first_seen_at is None and _first(rows, fields)) and not rows.update(**fields):
-        raise UnknownAgent if Agent.objects.filter(pk=agent.pk, state=Agent.State.REVOKED).exists() else Removed
+        refuse(Agent.objects.values_list("state", flat=True).get(pk=agent.pk))
     if agent.silence_told_at is not None:
         silence.broken(agent)
     if agent.last_seen_at is None or timezone.now() - agent.last_seen_at > HINTS:
@@ -78,6 +96,19 @@ def remove(agent: Agent, by: User | audit.Actor) -> None:
             return
         detail = {"agent": str(agent.pk)}
         audit.note(actor, "agent.removed", target=server, customer_id=server.customer_id, detail=detail)
+        notify.changed(server.customer_id, f"server-{server.pk}")
+
+
+def leave(agent_id: UUID) -> None:
+    """A person on the machine takes the agent off: it ends here too, as if it had never been installed."""
+    with transaction.atomic():
+        rows = Agent.objects.filter(pk=agent_id)
+        agent = rows.select_related("server").first()
+        server = agent.server if agent else None
+        if server is None or not enrol.end(rows, Agent.State.REVOKED):
+            return
+        detail = {"agent": str(agent_id)}
+        audit.note(audit.SYSTEM, "agent.left", target=server, customer_id=server.customer_id, detail=detail)
         notify.changed(server.customer_id, f"server-{server.pk}")
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import secrets
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +18,7 @@ from console.lib.denials import Denied
 from console.models import User
 from providers import quotas
 from providers.models import Customer
+from servers.agents import waking
 from servers.agents.models import Agent, JoinToken
 from servers.models import Server
 
@@ -29,14 +27,6 @@ LIFE = timedelta(minutes=60)
 
 class UnknownToken(Exception):
     """The join token is unknown, expired or used up: the caller is not told which."""
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """The agent, and the secret that is told it once."""
-
-    agent: Agent
-    secret: str = field(repr=False)
 
 
 def digest(secret: str) -> str:
@@ -75,14 +65,13 @@ def issue(subject: Server | CloudAccount, by: User | audit.Actor | None) -> str:
     return token
 
 
-def enrol(token: str, attempt: str, version: str, facts: dict[str, Any]) -> Enrolled:
-    """Make the caller the live agent of the token's server; an older agent of that server is revoked.
+def enrol(token: str, public_key: str, version: str, facts: dict[str, Any]) -> Agent:
+    """Make whoever has this key the live agent of the token's server; an older agent of that server is revoked.
 
-    The same token with the same attempt gives the same agent again, since an answer may be lost on its way; with
-    another attempt it is used up. `facts` are cleaned already. UnknownToken as above; Denied when the token is an
-    account's and its server cannot be told, or has an agent that reports.
+    The same token with the same key gives the same agent again, since an answer may be lost on its way; with another
+    key it is used up. The caller has proven the key, and cleaned `facts`. UnknownToken as above; Denied when the token
+    is an account's and its server cannot be told or has an agent that reports, or when the key is another server's.
     """
-    secret = derive(token, attempt)
     with transaction.atomic():
         join = (
             JoinToken.objects.select_for_update(of=("self",))
@@ -94,37 +83,61 @@ def enrol(token: str, attempt: str, version: str, facts: dict[str, Any]) -> Enro
         if join is None:
             raise UnknownToken
         if join.used_at is not None:
-            return Enrolled(_same(join, secret), secret)
+            return _same(join, public_key)
         server = join.server or _recognized(join.account, facts)
-        Server.objects.select_for_update(no_key=True).get(pk=server.pk)  # one at a time for one server
         if join.server is None and Agent.objects.reporting().filter(server=server).exists():
             raise Denied("The server that this host says it is has an agent that reports.", "has_agent")
-        replaced = end(Agent.objects.filter(server=server), Agent.State.REVOKED)
-        agent = Agent.objects.create(server=server, digest=digest(secret), version=version, facts=facts)
-        join.used_at, join.used_by = timezone.now(), agent
+        told = facts.get("instance_id") or ""
+        join.used_by = bind(server, public_key, Agent.Way.TOKEN, version, facts, told)
+        join.used_at = timezone.now()
         join.save(update_fields=["used_at", "used_by"])
-        detail = {"agent": str(agent.pk), "version": version, "hostname": facts.get("hostname"), "replaced": replaced}
-        audit.note(audit.SYSTEM, "agent.enrolled", target=server, customer_id=server.customer_id, detail=detail)
-        notify.changed(server.customer_id, f"server-{server.pk}")
-    return Enrolled(agent, secret)
+    return join.used_by
 
 
-def derive(token: str, attempt: str) -> str:
-    """The agent's secret: only who holds both the join token and the attempt can come to it, and always the same."""
-    mac = hmac.digest(token.encode(), attempt.encode(), "sha256")
-    return "mja_" + base64.urlsafe_b64encode(mac).decode().rstrip("=")
+def bind(
+    server: Server, public_key: str, way: Agent.Way, version: str, facts: dict[str, Any], instance_id: str = ""
+) -> Agent:
+    """The one place where a key becomes a server's live agent, inside the caller's transaction.
+
+    Whatever agent the server had is revoked, and a key that stood with an ended agent moves here, so that a machine
+    may keep its key through a re-installation. Denied when the key is that of another server's agent.
+    """
+    Server.objects.select_for_update(no_key=True).get(pk=server.pk)  # one at a time for one server
+    held = Agent.objects.select_for_update().filter(public_key=public_key).first()
+    if held is not None and held.server_id not in (None, server.pk):
+        raise Denied("This key is that of another server's agent. Make a new one.", "key_in_use")
+    replaced = end(Agent.objects.filter(server=server), Agent.State.REVOKED)
+    if held is not None:
+        Agent.objects.filter(pk=held.pk).update(public_key=None)
+    agent = Agent.objects.create(
+        server=server, public_key=public_key, way=way, version=version, facts=facts, instance_id=instance_id
+    )
+    detail = {
+        "agent": str(agent.pk),
+        "way": str(way),
+        "version": version,
+        "hostname": facts.get("hostname"),
+        "replaced": replaced,
+    }
+    audit.note(audit.SYSTEM, "agent.enrolled", target=server, customer_id=server.customer_id, detail=detail)
+    notify.changed(server.customer_id, f"server-{server.pk}")
+    return agent
 
 
 def end(agents: Any, state: Agent.State) -> int:
     """End these agents (an AgentQuerySet): their servers are free for another. How many there were."""
-    live = agents.live()
-    return int(live.update(state=state, former_server=F("server"), server=None, ended_at=Now()))
+    living = (Agent.State.LIVE, Agent.State.SUSPENDED)
+    ids = list(agents.filter(state__in=living).values_list("pk", flat=True))
+    ended = Agent.objects.filter(pk__in=ids, state__in=living)
+    count = ended.update(state=state, former_server=F("server"), server=None, ended_at=Now())
+    waking.drop(ids)
+    return count
 
 
-def _same(join: JoinToken, secret: str) -> Agent:
+def _same(join: JoinToken, public_key: str) -> Agent:
     """The agent that used the token, if the caller is that one."""
     agent = join.used_by
-    if agent is None or agent.state != Agent.State.LIVE or not hmac.compare_digest(agent.digest, digest(secret)):
+    if agent is None or agent.state != Agent.State.LIVE or agent.public_key != public_key:
         raise UnknownToken
     return agent
 

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
@@ -38,7 +37,7 @@ def take_agents_off_gone_servers(ids: list[UUID], **_: Any) -> None:
 @receiver(pre_delete, sender=Server)
 def take_agent_off_server(instance: Server, **_: Any) -> None:
     """A live agent has a server (a constraint holds it), so it leaves before the row goes."""
-    Agent.objects.live().filter(server=instance).update(state=Agent.State.LEAVING, server=None, ended_at=Now())
+    enrol.end(Agent.objects.filter(server=instance), Agent.State.LEAVING)
 
 
 @receiver(sandbox_resetting)

@@ -28,11 +28,24 @@ def facts(value: Any) -> dict[str, Any]:
         "os": {name: _text(system.get(name), f"facts.os.{name}") for name in ("id", "name", "version")},
         **{
             name: _text(given.get(name), f"facts.{name}")
-            for name in ("kernel", "hostname", "arch", "machine_id", "instance_id", "vendor", "python")
+            for name in (
+                "kernel",
+                "hostname",
+                "arch",
+                "cpu_model",
+                "machine_id",
+                "instance_id",
+                "dmi_uuid",
+                "platform",
+                "vendor",
+                "python",
+            )
         },
         "cpus": _whole(given.get("cpus"), "facts.cpus", 65536),
         "memory_bytes": _whole(given.get("memory_bytes"), "facts.memory_bytes", BYTES),
         "booted_at": _whole(given.get("booted_at"), "facts.booted_at", SECONDS),
+        "packages": _whole(given.get("packages"), "facts.packages", 2**31 - 1),
+        "reboot_needed": _flag(given.get("reboot_needed"), "facts.reboot_needed"),
         "disks": _list(given.get("disks"), "facts.disks", protocol.MAX_DISKS, _disk),
         "nics": _list(given.get("nics"), "facts.nics", protocol.MAX_NICS, _nic),
     }
@@ -56,6 +69,11 @@ def metrics(value: Any) -> dict[str, Any]:
 def version(value: Any) -> str:
     """The agent's version, at most 40 characters."""
     return (_text(value, "version") or "")[:40]
+
+
+def text(value: Any, name: str) -> str:
+    """One string, cleaned as those in facts; "" for none."""
+    return _text(value, name) or ""
 
 
 def columns(sample: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +141,12 @@ def _text(value: Any, name: str) -> str | None:
     if not isinstance(value, str):
         _wrong(name, "This is text.")
     return "".join(c for c in value if c.isprintable()).strip()[: protocol.MAX_TEXT] or None
+
+
+def _flag(value: Any, name: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        _wrong(name, "This is true or false.")
+    return value
 
 
 def _number(value: Any, name: str, most: float) -> float | None:

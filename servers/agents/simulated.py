@@ -7,7 +7,7 @@ from typing import Final
 
 from django.utils import timezone
 
-from console.lib import audit
+from console.lib import audit, signing
 from console.lib.denials import Denied
 from servers.agents import checkin, enrol, reports
 from servers.models import Server
@@ -49,5 +49,5 @@ def appear(server: Server, actor: audit.Actor) -> None:
             "disks": [{"mount": "/", "used_bytes": 7 * _GIB, "total_bytes": 20 * _GIB}],
         }
     )
-    made = enrol.enrol(token, secrets.token_hex(32), VERSION, facts)
-    checkin.beat(made.secret, VERSION, metrics, None)
+    agent = enrol.enrol(token, signing.encode(secrets.token_bytes(32)), VERSION, facts)
+    checkin.beat(agent.pk, VERSION, metrics, None)

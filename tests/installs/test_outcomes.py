@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -84,7 +85,7 @@ def test_a_heartbeat_that_was_faster_than_the_worker_counts(people: People, host
     batch = begin(people, host, server)
     [(row, lease)] = leases.claim(batch.installs.all(), 30)
     agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", {})
-    checkin.beat(agent.secret, "0.1.0", METRICS, None)
+    checkin.beat(agent.pk, "0.1.0", METRICS, None)
     assert row_of(batch).state == "running"
     heartbeat.expect(row, lease, [])
     assert row_of(batch).state == "done" and is_over(batch)
@@ -98,9 +99,9 @@ def test_a_heartbeat_and_a_worker_at_the_same_moment_never_miss_each_other(peopl
         agent = enrol.enrol(enrol.issue(server, people.alice), f"attempt-{number}", "0.1.0", {})
         gate = threading.Barrier(2)
 
-        def beat(gate: threading.Barrier = gate, secret: str = agent.secret) -> None:
+        def beat(gate: threading.Barrier = gate, pk: UUID = agent.pk) -> None:
             gate.wait()
-            checkin.beat(secret, "0.1.0", METRICS, None)
+            checkin.beat(pk, "0.1.0", METRICS, None)
             connection.close()
 
         thread = threading.Thread(target=beat)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_servers_on_which_it_makes_no_sense_get_a_row_that_says_why(people: People, host: Sshd, server: Server) -> None:
     managed, busy = at("192.0.2.1", people), at("192.0.2.2", people)
-    agent = enrol.enrol(enrol.issue(managed, people.alice), "attempt", "0.1.0", {}).agent
+    agent = enrol.enrol(enrol.issue(managed, people.alice), "attempt", "0.1.0", {})
     Agent.objects.filter(pk=agent.pk).update(first_seen_at=timezone.now(), last_seen_at=timezone.now())
     begin(people, host, busy)
     bare, stopped = at("", people), at("192.0.2.3", people, state="stopped")
@@ -44,7 +44,7 @@ def test_servers_on_which_it_makes_no_sense_get_a_row_that_says_why(people: Peop
 
 
 def test_a_silent_agent_may_be_installed_anew(people: People, host: Sshd, server: Server) -> None:
-    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", {}).agent
+    agent = enrol.enrol(enrol.issue(server, people.alice), "attempt", "0.1.0", {})
     long_ago = timezone.now() - timedelta(days=1)
     Agent.objects.filter(pk=agent.pk).update(first_seen_at=long_ago, last_seen_at=long_ago, enrolled_at=long_ago)
     batch = begin(people, host, server, trust_new_host_keys=True)

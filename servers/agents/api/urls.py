@@ -14,5 +14,6 @@ def below(whole: str) -> str:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path(below(protocol.ENROL_PATH), views.enrol),
+    path(below(protocol.SESSION_PATH), views.session),
     path(below(protocol.HEARTBEAT_PATH), views.heartbeat),
 ]

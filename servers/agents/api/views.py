@@ -1,83 +1,66 @@
-"""The agent API: plain lean views, since thousands of agents call them every half minute."""
+"""The agent API but for its hot path (lean/): enrolment and sessions."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
-import orjson
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import JsonResponse
 
+from console.lib import signing
 from console.lib.api.errors import refuse
-from console.lib.denials import Denied, Wrong
-from servers.agents import checkin, reports
+from console.lib.denials import Wrong
+from servers.agents import former, reports, sessions
 from servers.agents import enrol as enrolment
+from servers.agents.api.calls import Call, call
 from servers.agents.program import protocol
 
-Deed = Callable[[HttpRequest, dict[str, Any]], dict[str, Any]]
-
-
-def call(deed: Deed) -> Callable[[HttpRequest], JsonResponse]:
-    """A POST with a small JSON object in and out; every refusal in the one error shape."""
-
-    @csrf_exempt  # no cookie speaks for an agent
-    def view(request: HttpRequest) -> JsonResponse:
-        if request.method != "POST":
-            reply = refuse(405, "method_not_allowed", "This address answers POST only.")
-            reply["Allow"] = "POST"
-            return reply
-        if not request.META.get("CONTENT_LENGTH", "0").isdecimal():
-            return refuse(400, "bad_request", "The Content-Length header is not a number.")
-        data = request.read(protocol.MAX_BODY + 1)
-        if len(data) > protocol.MAX_BODY:
-            return refuse(413, "too_large", f"A body here has at most {protocol.MAX_BODY} bytes.")
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return refuse(400, "bad_request", "The body is not JSON.")
-        if not isinstance(body, dict):
-            return refuse(400, "bad_request", "The body is not a JSON object.")
-        try:
-            return JsonResponse(deed(request, body))
-        except Wrong as wrong:
-            return refuse(400, wrong.code, wrong.words, wrong.fields)
-        except Denied as denied:
-            return refuse(409, denied.code, denied.words)
-        except enrolment.UnknownToken:
-            return refuse(401, protocol.UNKNOWN_TOKEN, "This join token is used, expired or unknown. Make a new one.")
-        except checkin.UnknownAgent:
-            return refuse(401, protocol.UNKNOWN_AGENT, "No agent with this token reports here any more. Install again.")
-        except checkin.Removed:
-            return refuse(410, protocol.REMOVED, "This agent was removed from its server. It uninstalls itself.")
-        except _NoToken:
-            return refuse(401, "unauthenticated", "Send the agent's token in the header: Authorization: Bearer TOKEN.")
-
-    return view
-
-
-class _NoToken(Exception):
-    """Nothing at all came in the header: a proxy may have taken it, so this does not tell an agent to stop."""
-
 
 @call
-def enrol(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
+def enrol(call: Call) -> dict[str, Any]:
+    body = call.body
     token = _secret(body.get("token"), "token")
-    attempt = _secret(body.get("attempt"), "attempt") if body.get("attempt") is not None else secrets.token_hex(32)
-    facts = reports.facts(body.get("facts") or {})
-    made = enrolment.enrol(token, attempt, reports.version(body.get("version")), facts)
-    return {"agent_id": str(made.agent.pk), "agent_token": made.secret, "interval": settings.AGENT_INTERVAL}
+    facts, version = reports.facts(body.get("facts") or {}), reports.version(body.get("version"))
+    if "public_key" not in body:
+        attempt = _secret(body.get("attempt"), "attempt") if body.get("attempt") is not None else secrets.token_hex(32)
+        agent, secret = former.join(token, attempt, version, facts)
+        return {"agent_id": str(agent.pk), "agent_token": secret, "interval": settings.AGENT_INTERVAL}
+    agent = enrolment.enrol(token, call.key("public_key"), version, facts)
+    return {"agent_id": str(agent.pk), "keys": signing.public_keys()}
 
 
 @call
-def heartbeat(request: HttpRequest, body: dict[str, Any]) -> dict[str, Any]:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+def session(call: Call) -> dict[str, Any]:
+    body = call.body
+    try:
+        agent_id = UUID(str(body.get("agent_id")))
+    except ValueError as fault:
+        raise Wrong({"agent_id": ["This is the id of an agent."]}) from fault
+    epoch = body.get("epoch")
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 < epoch < sessions.MOST:
+        raise Wrong({"epoch": ["This is a whole number above 0."]})
+    instance_id = reports.text(body.get("instance_id"), "instance_id")
+    version = reports.version(body.get("version"))
+    made = sessions.open(agent_id, epoch, version, instance_id, call.text, call.signature)
+    return {
+        "session": str(made.session),
+        "key": signing.encode(made.key),
+        "time": made.time,
+        "interval": settings.AGENT_INTERVAL,
+    }
+
+
+@call
+def heartbeat(call: Call) -> dict[str, Any] | JsonResponse:
+    body = call.body
+    scheme, _, token = call.request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise _NoToken
+        # A proxy may have taken it, so this does not tell an agent to stop.
+        return refuse(401, "unauthenticated", "Send the agent's token in the header: Authorization: Bearer TOKEN.")
     facts = reports.facts(body["facts"]) if body.get("facts") is not None else None
-    checkin.beat(token.strip(), reports.version(body.get("version")), reports.metrics(body.get("metrics") or {}), facts)
+    former.beat(token.strip(), reports.version(body.get("version")), reports.metrics(body.get("metrics") or {}), facts)
     return {"interval": settings.AGENT_INTERVAL}
 
 

@@ -87,3 +87,10 @@ class Agent(models.Model):
     def session_place(self) -> seal.Place:
         """Where its session's key is sealed. No tenant: a session outlives neither the agent nor its server."""
         return seal.Place("agents_agent", "session_key", str(self.pk), "")
+
+    def sealed_session_key(self, key: bytes) -> str:
+        return seal.close({"key": key.hex()}, self.session_place())
+
+    def opened_session_key(self, sealed: str) -> bytes:
+        """The bytes of `session_key` or `former_session_key`. SealBroken when it is none of this agent's."""
+        return bytes.fromhex(seal.open_(sealed, self.session_place())["key"])
