@@ -1,8 +1,8 @@
 """The one command and the one stream that an install sends, and how the answer is read.
 
-One round trip: the command starts the server's Python on a program that comes first on standard input (onhost.py),
-followed by an order in JSON, the join token and the agent. Answers are JSON lines behind a mark that nobody could
-have printed by chance: start-up files of a login shell may print anything before and between.
+One round trip: the command starts the server's Python on a program that comes first on standard input (onhost.py and
+onhost_work.py), followed by an order in JSON, the join token and the agent. Answers are JSON lines behind a mark that
+nobody could have printed by chance: start-up files of a login shell may print anything before and between.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ LOADER = (
     f"import sys;sys.version_info<(3,6) and sys.exit({NO_PYTHON});"
     "exec(compile(sys.stdin.buffer.read(int(sys.argv[2])),sys.argv[0],sys.argv[3]))"
 )
+LAST = frozenset({"result", "stop", "detached", "running", "gone"})
 KEEP = 64 * 1024
 MOST_LINE = 256 * 1024
 
@@ -50,8 +51,9 @@ class Payload:
 
 @cache
 def program() -> bytes:
-    """The text of onhost.py."""
-    return Path(__file__).with_name("onhost.py").read_bytes()
+    """The text that runs on the server."""
+    here = Path(__file__)
+    return b"\n".join(here.with_name(name).read_bytes() for name in ("onhost.py", "onhost_work.py"))
 
 
 def command(nonce: str) -> str:
@@ -66,10 +68,17 @@ def command(nonce: str) -> str:
     return f"/bin/sh -c '{inner}'"
 
 
-def stream(payload: Payload, *, use_sudo: bool, sudo_password: str | None, reach: float, patience: float) -> bytes:
-    """Everything that goes to standard input, in order."""
+def stream(
+    payload: Payload, name: str, *, use_sudo: bool, sudo_password: str | None, reach: float, patience: float,
+    detach: bool,
+) -> bytes:  # fmt: skip
+    """Everything that goes to standard input, in order. `name` is that of its folder on the server; with `detach` the
+    installer goes on by itself once it was let in."""
     token = payload.token.encode()
     order = {
+        "errand": "install",
+        "name": name,
+        "detach": detach,
         "url": payload.url,
         "token_size": len(token),
         "size": len(payload.agent),
@@ -81,6 +90,11 @@ def stream(payload: Payload, *, use_sudo: bool, sudo_password: str | None, reach
         "patience": patience,
     }
     return program() + json.dumps(order).encode() + b"\n" + token + payload.agent
+
+
+def asking(name: str) -> bytes:
+    """The stream that asks what became of an installer which went on by itself in the folder `name`."""
+    return program() + json.dumps({"errand": "collect", "name": name}).encode() + b"\n"
 
 
 def new_nonce() -> str:
@@ -126,7 +140,7 @@ class Answer:
     @property
     def over(self) -> bool:
         """Whether the program has said its last word."""
-        return any(event["event"] in ("result", "stop") for event in self.events)
+        return any(event["event"] in LAST for event in self.events)
 
     def err(self, chunk: bytes) -> None:
         """Take a piece of standard error; its last part is kept, where a program says what ended it."""
@@ -146,7 +160,9 @@ class Answer:
         return None
 
 
-def judge(event: dict[str, Any], stage: Stage, *, user: str, payload: Payload, secrets: tuple[str, ...]) -> Trouble:
+def judge(
+    event: dict[str, Any], stage: Stage, *, user: str, payload: Payload | None, secrets: tuple[str, ...]
+) -> Trouble:
     """The Trouble that a `stop` event or an agent's `{"ok": false}` stands for."""
     if event["event"] == "result":
         result = event["result"]
@@ -159,6 +175,5 @@ def judge(event: dict[str, Any], stage: Stage, *, user: str, payload: Payload, s
         return trouble("agent_broke", said=said)
     if code == "no_python":
         said = f" (its {said} is older)" if event.get("said") else ""
-    return trouble(
-        code, stage if code == "disk_full" else None, user=user, url=payload.url, need=payload.need_mb, said=said
-    )
+    about = {"url": payload.url, "need": payload.need_mb} if payload else {}
+    return trouble(code, stage if code == "disk_full" else None, user=user, said=said, **about)

@@ -5,21 +5,31 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from django.utils import timezone
 
 from console.lib.jobs.leases import Lease
-from console.lib.outbound import Transport
 from servers.installs import ssh
 from servers.installs.bootstrap import Payload
 from servers.installs.hostkeys import HostKey
 from servers.installs.models import Install
 from servers.installs.signin import Login
-from servers.installs.terms import Brake, Limits, Outcome, Target
+from servers.installs.terms import Brake, Dial, Limits, Outcome, Target
 from servers.installs.trouble import Stage, Trouble
 from servers.installs.vouching import Voucher
+
+LOOK = 8.0  # seconds for a server to answer when it is only asked who it is: a thousand may be switched off
+
+
+class Errand(Enum):
+    """What is to be done on a server: look who is there, install, or come back for an installer that was left."""
+
+    LOOK = "look"
+    INSTALL = "install"
+    COLLECT = "collect"
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,8 @@ class Job:
     lease: Lease
     target: Target
     token: str = field(repr=False)
-    transport: Transport
+    errand: Errand
+    dial: Dial
     voucher: Voucher | None
     external_id: str
     brake: Brake = field(default_factory=Brake)
@@ -52,18 +63,24 @@ class Job:
     presented: HostKey | None = None
     by_console: bool = False
 
+    @property
+    def name(self) -> str:
+        """Of its folder on the server: the same for every connection of this row, and nobody there can guess it."""
+        return f"muster-{self.row.pk.hex}"
+
     def enter(self, stage: str, at: str, seconds: float | None) -> None:
         if self.stages:
             self.stages[-1] |= {"seconds": seconds, "ok": True}
         self.stages.append({"stage": stage, "started_at": at, "seconds": None, "ok": None})
 
 
-Result = Outcome | Trouble | Exception
+Result = Outcome | HostKey | Trouble | Exception
 Event = tuple[Job, Stage, str, float] | tuple[Job, Result, float]
 
 
 def go(job: Job, events: queue.SimpleQueue[Event]) -> None:
-    """Install on one server. Reports each stage as it starts, with the seconds of the one before, and the result."""
+    """Do the errand on one server. Reports each stage as it starts, with the seconds of the one before, and what came
+    of it."""
     began = time.monotonic()
 
     def on_stage(stage: Stage) -> None:
@@ -79,8 +96,8 @@ def go(job: Job, events: queue.SimpleQueue[Event]) -> None:
     events.put((job, result, round(time.monotonic() - began, 2)))
 
 
-def attempt(job: Job, on_stage: Callable[[Stage], None]) -> Outcome:
-    """Install, and once more when the cloud says that a changed host key is the server's own. Raises Trouble."""
+def attempt(job: Job, on_stage: Callable[[Stage], None]) -> Outcome | HostKey:
+    """Do it, and once more when the cloud says that a changed host key is the server's own. Raises Trouble."""
     try:
         return once(job, on_stage, job.target)
     except Trouble as problem:
@@ -94,8 +111,10 @@ def attempt(job: Job, on_stage: Callable[[Stage], None]) -> Outcome:
     return once(job, on_stage, Target(job.target.host, job.target.port, known, job.target.key_types))
 
 
-def once(job: Job, on_stage: Callable[[Stage], None], target: Target) -> Outcome:
+def once(job: Job, on_stage: Callable[[Stage], None], target: Target) -> Outcome | HostKey:
     order, printed = job.order, frozenset[str]()
+    if job.errand is Errand.COLLECT:
+        return ssh.collect(target, order.login, job.name, dial=job.dial, limits=order.limits, brake=job.brake)
     if job.voucher and not target.known:
         printed = job.voucher.printed(job.external_id)
 
@@ -103,13 +122,18 @@ def once(job: Job, on_stage: Callable[[Stage], None], target: Target) -> Outcome
         job.presented, job.by_console = key, bool(key.names & printed)
         return job.by_console or order.trust
 
+    if job.errand is Errand.LOOK:
+        limits = replace(order.limits, connect=min(LOOK, order.limits.connect), banner=min(LOOK, order.limits.banner))
+        return ssh.look(target, dial=job.dial, accept=accept, on_stage=on_stage, limits=limits, brake=job.brake)
     return ssh.install(
         target,
         order.login,
         Payload(order.url, order.agent, order.sha256, job.token),
-        dial=job.transport.dial,
+        dial=job.dial,
         accept=accept,
         on_stage=on_stage,
         limits=order.limits,
         brake=job.brake,
+        name=job.name,
+        detach=not job.row.attached,
     )

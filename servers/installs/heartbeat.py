@@ -1,7 +1,9 @@
-"""The last stage: an install is done when its agent is heard, not when its installer says so.
+"""The last stages: an install is done when its agent is heard, not when its installer says so.
 
-The row keeps the state running under a long lease that nobody renews: no thread and no connection waits. Either the
-first heartbeat ends it (receivers.py), or the lease lapses, the sweep rings, and a worker looks once more.
+While the installer goes on by itself, and then until the agent is heard, the row keeps the state running under a lease
+that nobody renews: no thread and no connection waits. Either the first heartbeat ends it (receivers.py), or the lease
+lapses, the sweep rings, and a worker looks once more: on the server while the installer may be at work, and only here
+after that.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from servers.agents.models import Agent
 from servers.installs.models import Install
 
 PATIENCE = timedelta(minutes=3)
+INSTALLING = timedelta(minutes=10)  # for an installer that goes on by itself
+SOONEST, LATEST = timedelta(seconds=10), timedelta(seconds=30)  # between two looks at it
 DONE = "The agent reports."
 
 
@@ -28,15 +32,31 @@ def heard(row: Install) -> bool:
     return agents.filter(first_seen_at__isnull=False).exists()
 
 
+def leave(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: Any) -> None:
+    """The installer goes on by itself: come back for it, unless its agent is heard first. Safe as `expect` is."""
+    now = timezone.now()
+    row.stages, row.detached_at = stages, row.detached_at or now
+    pause = min(LATEST, max(SOONEST, now - row.detached_at))
+    lease.write(
+        stage=Install.Stage.INSTALL, stages=stages, detached_at=row.detached_at, leased_until=Now() + pause,
+        attempts=0, **fields,
+    )  # fmt: skip
+    if heard(row):
+        finish(row, lease)
+
+
+def is_late(row: Install) -> bool:
+    """Whether an installer that goes on by itself has had all the time there is."""
+    return row.detached_at is not None and timezone.now() - row.detached_at > INSTALLING
+
+
 def expect(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: Any) -> None:
     """The agent is installed: wait for it. Ends the row at once when it was faster than we are.
 
     The row's lock makes this safe: a heartbeat that comes at the same moment (receivers.py) either waits for this
     write and then sees the stage, or is finished before it and is seen by the look after it.
     """
-    now = timezone.now()
-    live = {"stage": Install.Stage.FIRST_HEARTBEAT.value, "started_at": now.isoformat(), "seconds": None, "ok": None}
-    row.stages = [*stages, live]
+    row.stages = [*stages, _begun(timezone.now())]
     lease.write(
         stage=Install.Stage.FIRST_HEARTBEAT, stages=row.stages, leased_until=Now() + PATIENCE, attempts=0, **fields
     )
@@ -66,7 +86,24 @@ def look_again(row: Install, lease: Lease) -> None:
 
 
 def finish(row: Install, lease: Lease) -> None:
-    lease.end(JobState.DONE, DONE, stages=closed(row, ok=True), cause="", fix="")
+    if row.detached_at and row.stages[-1]["stage"] == Install.Stage.INSTALL:
+        row.stages = _after_install(row)
+    lease.end(JobState.DONE, DONE, stages=closed(row, ok=True), stage=Install.Stage.FIRST_HEARTBEAT, cause="", fix="")
+
+
+def _after_install(row: Install) -> list[dict[str, Any]]:
+    """The stages of a row whose installer nobody saw ending: when the agent enrolled, it had done its work."""
+    now = timezone.now()
+    agent = Agent.objects.live().filter(server=row.server_id).first()
+    enrolled = min(max(agent.enrolled_at, _since(row)), now) if agent else now
+    *before, last = row.stages
+    seconds = round((enrolled - _since(row)).total_seconds(), 1)
+    return [*before, {**last, "seconds": seconds, "ok": True}, _begun(enrolled)]
+
+
+def _begun(at: datetime) -> dict[str, Any]:
+    """The last stage, live since then."""
+    return {"stage": Install.Stage.FIRST_HEARTBEAT.value, "started_at": at.isoformat(), "seconds": None, "ok": None}
 
 
 def closed(row: Install, *, ok: bool) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ What a page shows. A batch (`InstallBatch`): `created_at`, `by`, `ssh_user`, `me
 goes on), `progress(batch)`. Its rows (`batch.installs`): `server`, `address`, `status` (label and tone), `stage` (with
 its label), `stages` (a list of `{"stage", "started_at", "seconds", "ok"}`; the live one is last, its `seconds` and
 `ok` are None), `outcome`, and for one that failed or waits `cause` and `fix`. A row that waits for a person has state
-`waiting`, stage `verify_host`, and `host_key_type`, `fingerprint`: post those fingerprints to `confirm_host_keys`.
-A failed row that has a `fingerprint` met a changed host key: offer `forget_host_keys` for its server.
+`waiting`, stage `verify_host`, and `host_key_type`, `fingerprint`: post those fingerprints to `trusting.confirm`.
+A failed row that has a `fingerprint` met a changed host key: offer `trusting.forget` for its server.
+A batch with `jump_fingerprint` waits for the jump host's key: that is confirmed by the same call. Rows of a batch that
+is `held` stop in state `waiting`, stage `sign_in`, once they were found reachable: `go_on` lets them go further.
 Hints (console/lib/notify): `install-<row id>`, `batch-<batch id>`, `server-<id>`; rows by the hundred: `installs`.
 
 Nothing here touches the network: rows are written and a worker is rung (tasks.py, working.py).
@@ -13,7 +15,6 @@ Nothing here touches the network: rows are written and a worker is rung (tasks.p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
@@ -32,14 +33,16 @@ from providers.models import Customer
 from servers.agents import enrol
 from servers.agents.models import Agent
 from servers.installs import keys
-from servers.installs.hostkeys import HostKey as Presented
-from servers.installs.models import HostKey, Install, InstallBatch
+from servers.installs.models import Install, InstallBatch
+from servers.installs.through import USER, Jump
 from servers.models import Server
 
 TASK = "installs.run"
 MOST = 1000  # servers in one batch
 CREDENTIALS_LIVE = timedelta(minutes=60)
-USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?")
+# What a row waits for: a host key to be confirmed, or the word to go on.
+WAITS = Q(state=JobState.WAITING, stage=Install.Stage.VERIFY_HOST)
+REACHABLE = Q(state=JobState.WAITING, stage=Install.Stage.SIGN_IN)
 GONE = "The SSH credentials of this install were deleted: they are kept for 60 minutes at most."
 
 
@@ -56,15 +59,19 @@ def start(
     port: int = 22,
     use_sudo: bool = True,
     trust_new_host_keys: bool = False,
+    look_first: bool = False,
+    jump: Jump | None = None,
 ) -> InstallBatch:
     """Install the agent on these servers of `customer`, signing in as `user` with a private key or a password.
 
     One batch and a row for each server; a server on which it makes no sense gets a row that failed, with the reason.
-    Wrong (fields `user`, `port`, `private_key`, `passphrase`, `password`, `servers`) when it cannot be tried at all;
-    Denied when the customer is suspended, or its provider may not have so many agents more.
+    With `look_first` nobody signs in anywhere before `go_on`. With `jump` the servers are reached through that host.
+    Wrong (fields `user`, `port`, `private_key`, `passphrase`, `password`, `servers`, and the same of the jump host with
+    `jump_` before them) when it cannot be tried at all; Denied when the customer is suspended, or its provider may not
+    have so many agents more.
     """
     wanted = {server.pk: server for server in servers}
-    _check(wanted, user, port, private_key, passphrase, password)
+    _check(wanted, user, port, private_key, passphrase, password, jump)
     if customer.status != Customer.Status.ACTIVE:
         raise Denied("This customer is suspended: nothing can be installed.", "suspended")
     enrol.room(customer, len(wanted))
@@ -76,9 +83,13 @@ def start(
         port=port,
         use_sudo=use_sudo,
         trust_new_host_keys=trust_new_host_keys,
+        held=look_first,
         sealed_until=timezone.now() + CREDENTIALS_LIVE,
     )
     given = {"private_key": private_key, "passphrase": passphrase, "password": password, "sudo_password": sudo_password}
+    if jump:
+        batch.jump_host, batch.jump_port, batch.jump_user = jump.host, jump.port, jump.user or user
+        given |= {f"jump_{name}": value for name, value in jump.secrets().items()}
     batch.close_credentials({name: value for name, value in given.items() if value})
     with transaction.atomic():
         # In this order and under a lock, so that of two people who ask at once one is told that the other did.
@@ -104,8 +115,10 @@ def start(
     return batch
 
 
-def _check(servers: Collection[Any], user: str, port: int, private_key: str, passphrase: str, password: str) -> None:
-    wrong: dict[str, list[str]] = {}
+def _check(
+    servers: Collection[Any], user: str, port: int, private_key: str, passphrase: str, password: str, jump: Jump | None
+) -> None:
+    wrong: dict[str, list[str]] = jump.wrong() if jump else {}
     if not servers:
         wrong["servers"] = ["Select at least one server."]
     if len(servers) > MOST:
@@ -117,10 +130,7 @@ def _check(servers: Collection[Any], user: str, port: int, private_key: str, pas
     if bool(private_key) == bool(password):
         wrong["private_key"] = ["Give either a private key or a password."]
     elif private_key:
-        try:
-            keys.load(private_key, passphrase or None)
-        except keys.KeyRefused as refusal:
-            wrong["passphrase" if refusal.field == "passphrase" else "private_key"] = [refusal.words]
+        wrong |= keys.wrong(private_key, passphrase)
     if wrong:
         raise Wrong(wrong)
 
@@ -160,58 +170,6 @@ def _refusal(server: Server, reporting: bool, under_way: bool) -> tuple[str, str
     return None
 
 
-def confirm_host_keys(batch: InstallBatch, *, by: User, fingerprints: Collection[str] | None = None) -> int:
-    """A person vouches for the host keys that rows of this batch wait on; those installs go on. How many they are.
-
-    Give the `fingerprints` that the page showed: a key that came after that was not seen by anybody, and stays.
-    Denied when none waits, or the credentials are gone.
-    """
-    with transaction.atomic():
-        waiting = batch.installs.select_for_update(of=("self",)).filter(
-            state=JobState.WAITING, stage=Install.Stage.VERIFY_HOST
-        )
-        if fingerprints is not None:
-            waiting = waiting.filter(fingerprint__in=list(fingerprints))
-        rows = list(waiting.exclude(host_key=""))
-        if not rows:
-            raise Denied("No host key waits to be confirmed here.", "nothing_waits")
-        if not InstallBatch.objects.filter(pk=batch.pk).exclude(sealed="").exists():
-            raise Denied(f"{GONE} Start it again.", "credentials_gone")
-        for row in rows:
-            presented = Presented(row.host_key_type, row.fingerprint, row.host_key)
-            remember(row.server_id, presented, HostKey.Source.PERSON, by)
-        Install.objects.filter(pk__in=[row.pk for row in rows]).update(
-            state=JobState.QUEUED, due_at=Now(), rung_at=None, attempts=0, outcome="", cause="", fix="",
-            host_key_type="", host_key="", fingerprint="",
-        )  # fmt: skip
-        detail = {"servers": len(rows), "fingerprints": [row.fingerprint for row in rows[:50]]}
-        audit.note(audit.Actor.of(by), "install.host_keys_confirmed", target=batch, customer_id=batch.customer_id,
-                   detail=detail)  # fmt: skip
-        _tell(batch, rows)
-        jobs.ring(TASK, batch.pk)
-    return len(rows)
-
-
-def remember(server_id: Any, key: Presented, source: HostKey.Source, by: User | None = None) -> None:
-    """Put a host key on record for a server. `by` is the person who vouched for it; the console has no name."""
-    fields = {"key": key.base64, "fingerprint": key.fingerprint, "source": source, "confirmed_by": by}
-    HostKey.objects.update_or_create(
-        server_id=server_id, key_type=key.type, defaults={**fields, "confirmed_at": timezone.now()}
-    )
-
-
-def forget_host_keys(server: Server, *, by: User) -> int:
-    """Forget the host keys on record for a server that was rebuilt: the next install shows the new one. How many."""
-    with transaction.atomic():
-        known = HostKey.objects.filter(server=server)
-        detail = {"fingerprints": list(known.values_list("fingerprint", flat=True))}
-        count, _ = known.delete()
-        if count:
-            audit.note(audit.Actor.of(by), "install.host_keys_forgotten", target=server,
-                       customer_id=server.customer_id, detail=detail)  # fmt: skip
-    return count
-
-
 def retry_failed(
     batch: InstallBatch,
     *,
@@ -220,6 +178,9 @@ def retry_failed(
     passphrase: str = "",
     password: str = "",
     sudo_password: str = "",
+    jump_private_key: str = "",
+    jump_passphrase: str = "",
+    jump_password: str = "",
 ) -> InstallBatch:
     """A new batch, the same way, for those servers of this one on which it failed and whose agent does not report.
 
@@ -231,11 +192,37 @@ def retry_failed(
     servers = servers.exclude(agent__in=Agent.objects.reporting()).distinct()
     if not servers.exists():
         raise Denied("Nothing failed here that could be tried again.", "nothing_failed")
+    jump = None
+    if batch.jump_host:
+        jump = Jump(batch.jump_host, batch.jump_port, batch.jump_user, jump_private_key, jump_passphrase, jump_password)
     return start(
         servers, by=by, customer=batch.customer, user=batch.ssh_user, private_key=private_key, passphrase=passphrase,
         password=password, sudo_password=sudo_password, port=batch.port, use_sudo=batch.use_sudo,
-        trust_new_host_keys=batch.trust_new_host_keys,
+        trust_new_host_keys=batch.trust_new_host_keys, jump=jump,
     )  # fmt: skip
+
+
+def go_on(batch: InstallBatch, *, by: User) -> int:
+    """The look is over: install on those that were found reachable, and on those found so from now on. How many are.
+
+    Denied when the batch is not held, has ended, or its credentials are gone.
+    """
+    with transaction.atomic():
+        now = InstallBatch.objects.select_for_update(of=("self",), no_key=True).get(pk=batch.pk)
+        if not now.held or now.ended_at is not None:
+            raise Denied("Nothing waits here to go on.", "nothing_waits")
+        if not now.sealed:
+            raise Denied(f"{GONE} Start it again.", "credentials_gone")
+        InstallBatch.objects.filter(pk=batch.pk).update(held=False)
+        rows = list(batch.installs.select_for_update(of=("self",)).filter(REACHABLE))
+        Install.objects.filter(pk__in=[row.pk for row in rows]).update(
+            state=JobState.QUEUED, due_at=Now(), rung_at=None, attempts=0, outcome=""
+        )
+        detail = {"servers": len(rows)}
+        audit.note(audit.Actor.of(by), "install.went_on", target=batch, customer_id=batch.customer_id, detail=detail)
+        notify.changed(batch.customer_id, f"batch-{batch.pk}")
+        jobs.ring(TASK, batch.pk)
+    return len(rows)
 
 
 def cancel(batch: InstallBatch, *, by: User) -> int:
@@ -271,19 +258,14 @@ def forget() -> int:
 
 
 def progress(batch: InstallBatch) -> dict[str, int]:
-    """`{"total": n, "active": n, "waiting_for_you": n, "done": n, "failed": n}`; all that ended otherwise is failed."""
-    waits = Q(state=JobState.WAITING, stage=Install.Stage.VERIFY_HOST)
+    """`{"total": n, "active": n, "waiting_for_you": n, "reachable": n, "done": n, "failed": n}`; all that ended
+    otherwise is failed, and what waits for a person is not active."""
     counted: dict[str, int] = batch.installs.aggregate(
         total=Count("pk"),
-        active=Count("pk", filter=Q(state__in=ACTIVE) & ~waits),
-        waiting_for_you=Count("pk", filter=waits),
+        active=Count("pk", filter=Q(state__in=ACTIVE) & ~WAITS & ~REACHABLE),
+        waiting_for_you=Count("pk", filter=WAITS),
+        reachable=Count("pk", filter=REACHABLE),
         done=Count("pk", filter=Q(state=JobState.DONE)),
         failed=Count("pk", filter=~Q(state__in=(*ACTIVE, JobState.DONE))),
     )
     return counted
-
-
-def _tell(batch: InstallBatch, rows: Iterable[Install]) -> None:
-    notify.changed(batch.customer_id, f"batch-{batch.pk}")
-    for row in rows:
-        notify.changed(batch.customer_id, f"install-{row.pk}")

@@ -60,6 +60,15 @@ def load(text: str, passphrase: str | None = None) -> PKey:
     return _paramiko(loaded)
 
 
+def wrong(text: str, passphrase: str) -> dict[str, list[str]]:
+    """What is wrong with a key as given in a form, by field (`private_key`, `passphrase`); empty when nothing is."""
+    try:
+        load(text, passphrase or None)
+    except KeyRefused as refusal:
+        return {"passphrase" if refusal.field == "passphrase" else "private_key": [refusal.words]}
+    return {}
+
+
 def _armoured(text: str) -> str:
     """The one armoured private key in the text, its line ends mended."""
     if len(text) > MOST_BYTES:

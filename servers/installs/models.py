@@ -36,6 +36,13 @@ class InstallBatch(models.Model):
     port = models.PositiveIntegerField(default=22)
     use_sudo = models.BooleanField(default=True)
     trust_new_host_keys = models.BooleanField(default=False)
+    jump_host = models.CharField(max_length=255, blank=True)  # name or address; empty: the servers are dialled directly
+    jump_port = models.PositiveIntegerField(default=22)
+    jump_user = models.CharField(max_length=64, blank=True)
+    jump_key_type = models.CharField(max_length=40, blank=True)  # of a jump host's key that waits to be confirmed
+    jump_key = models.TextField(blank=True)  # base64, as in known_hosts
+    jump_fingerprint = models.CharField(max_length=80, blank=True)
+    held = models.BooleanField(default=False)  # look who can be reached, and wait for a person before anything more
     sealed = models.TextField(blank=True, editable=False)
     sealed_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -52,6 +59,11 @@ class InstallBatch(models.Model):
                 condition=Q(port__gte=1) & Q(port__lte=65535),
                 violation_error_message="A port is a number from 1 to 65535.",
             ),
+            models.CheckConstraint(
+                name="install_jump_port_range",
+                condition=Q(jump_port__gte=1) & Q(jump_port__lte=65535),
+                violation_error_message="A port is a number from 1 to 65535.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -61,7 +73,8 @@ class InstallBatch(models.Model):
         return seal.Place("installs_installbatch", "sealed", str(self.pk), str(self.customer_id))
 
     def close_credentials(self, values: dict[str, str]) -> None:
-        """Seal `private_key`, `passphrase`, `password`, `sudo_password` (those that are given; not saved)."""
+        """Seal `private_key`, `passphrase`, `password`, `sudo_password`, and for a jump host that has its own
+        `jump_private_key`, `jump_passphrase`, `jump_password` (those that are given; not saved)."""
         self.sealed = seal.close(values, self._place())
 
     def credentials(self) -> dict[str, str]:
@@ -91,6 +104,8 @@ class Install(Job):
     host_key_type = models.CharField(max_length=40, blank=True)  # of a key that waits to be confirmed
     host_key = models.TextField(blank=True)  # base64, as in known_hosts
     fingerprint = models.CharField(max_length=80, blank=True)  # SHA256:…
+    detached_at = models.DateTimeField(null=True, editable=False)  # since then the installer goes on by itself
+    attached = models.BooleanField(default=False, editable=False)  # this host ends what a session leaves behind
 
     class Meta(Job.Meta):
         ordering = ["server__name", "id"]
@@ -128,3 +143,25 @@ class HostKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key_type} {self.fingerprint}"
+
+
+class JumpHostKey(models.Model):
+    """The host key of a customer's jump host, which has no row of its own: known by the name that was typed."""
+
+    id = models.BigAutoField(primary_key=True)
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="+")
+    host = models.CharField(max_length=255)
+    port = models.PositiveIntegerField()
+    key_type = models.CharField(max_length=40)
+    key = models.TextField()  # base64
+    fingerprint = models.CharField(max_length=80)
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    confirmed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "host", "port", "key_type"], name="jump_host_key_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.key_type} {self.fingerprint}"

@@ -1,23 +1,29 @@
-"""What runs on the server during an install, under whatever Python 3.6 or newer stands there.
+"""What runs on the server during an install, under whatever Python 3.6 or newer stands there: the ground of it.
 
-It is never imported by the console: bootstrap.py sends its text to the server's Python. Standard input carries one
-JSON line, the join token and the agent; standard output carries marked JSON lines back. It probes, receives, checks,
-runs the agent's installer (under sudo when it must), and always removes its folder. No secret ever stands in an
+The console never imports it: bootstrap.py sends this text and then onhost_work.py's to the server's Python, as one
+program. Standard input carries one JSON line, the join token and the agent; standard output carries marked JSON lines
+back. It probes, receives, checks, and runs the agent's installer (under sudo when it must). No secret ever stands in an
 argument: those are visible to every user of the server. Imports stay few, they are most of its run time.
+
+Its folder has the name that the order gives. Whoever works in it holds a lock on it, which the kernel takes back
+however that one ends: so a later connection knows a folder in use from one that a killed installer left. When the
+order says `detach`, the installer runs on by itself as soon as sudo has let it in, and the connection is free. Going
+well, it takes the folder away; going badly, it leaves `result` there, which a later connection with the errand
+`collect` reads and takes away.
 """
-# ruff: noqa: UP006, UP022, UP024, UP030, UP031, UP032, UP041, S108, S310, B904, I001
+# ruff: noqa: UP006, UP024, UP030, UP031, UP032, UP041, S108, S310, B904, I001
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
-import select
-import subprocess
+import stat
 import sys
 import time
 
 MARK = "@" + sys.argv[1]
-KEEP = 65536
+OURS = ("token", "muster-agent.pyz", "result", ".result", "going", "lock")
 
 
 class Stop(Exception):
@@ -44,22 +50,90 @@ def find_sudo() -> str:
     raise Stop("no_sudo")
 
 
-def make_folder(need: int) -> str:
-    """A new private folder with room for the agent; the first of the usual places that has both."""
+def places() -> "list[str]":
+    """Where temporary files may go, the usual one first."""
+    named = (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", os.environ.get("HOME"))
+    return [base for base in named if base and os.path.isdir(base)]
+
+
+def is_ours(folder: str) -> bool:
+    """Whether this user made it: anybody may lay something under this name into a folder that all can write to."""
+    try:
+        seen = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
+
+
+def lock(folder: str) -> "int | None":
+    """The folder's lock, as an open file that keeps it; None while somebody else works there."""
+    handle = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def clear(folder: str, *but: str) -> "list[str]":
+    """Take away what of ours is in the folder, and the folder too unless something is to stay. What would not go."""
+    left = []
+    for name in OURS:
+        try:
+            if name not in but:
+                os.unlink(os.path.join(folder, name))
+        except OSError as problem:
+            if problem.errno != errno.ENOENT:
+                left.append(os.path.join(folder, name))
+    try:
+        if not but:
+            os.rmdir(folder)
+    except OSError as problem:
+        if problem.errno != errno.ENOENT:
+            left.append(folder)
+    return left
+
+
+def sweep(base: str, but: str) -> None:
+    """Take away what installers that were killed left here, an hour ago or more."""
+    for name in os.listdir(base):
+        folder = os.path.join(base, name)
+        if not name.startswith("muster-") or len(name) != len(but) or name == but or not is_ours(folder):
+            continue
+        if time.time() - os.lstat(folder).st_mtime > 3600:
+            held = lock(folder)
+            if held is not None:
+                clear(folder)
+                os.close(held)
+
+
+def make_folder(need: int, name: str) -> "tuple[str, int | None]":
+    """A private folder with room for the agent, and its lock; the first of the usual places that has both.
+
+    The lock is None when an installer of an earlier connection works there still.
+    """
     full = []  # type: list[str]
     closed = []  # type: list[str]
-    for base in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", os.environ.get("HOME")):
-        if not base or not os.path.isdir(base):
-            continue
+    for base in places():
         try:
+            folder = os.path.join(base, name)
+            if is_ours(folder):
+                held = lock(folder)
+                if held is None and os.path.exists(os.path.join(folder, "going")):
+                    return folder, None
+                if held is None:
+                    raise Stop("busy")
+                clear(folder)
+                os.close(held)
             room = os.statvfs(base)
             free = room.f_bavail * room.f_frsize
             if free < need or (room.f_files and not room.f_favail):
                 full.append("%s has %d MB free" % (base, free // 1048576))
                 continue
-            folder = os.path.join(base, "muster-" + os.urandom(8).hex())
+            sweep(base, name)
             os.mkdir(folder, 0o700)
-            return folder
+            return folder, lock(folder)
         except OSError as problem:
             (full if problem.errno in (errno.ENOSPC, errno.EDQUOT) else closed).append(
                 "%s: %s" % (base, problem.strerror)
@@ -135,137 +209,3 @@ def receive(source: object, path: str, size: int) -> str:
             raise Stop("disk_full", "it filled up while %s was written." % path)
         raise Stop("upload_broken", "%s: %s." % (path, problem.strerror))
     return digest.hexdigest()
-
-
-def run(command: "list[str]", prompt: str, password: object, seconds: float) -> "tuple[int, str, str]":
-    """Run the installer, both streams read at once; the password goes to sudo's prompt, once, and to nothing else."""
-    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-    until = time.time() + seconds
-    kept = {child.stdout.fileno(): b"", child.stderr.fileno(): b""}  # type: ignore[union-attr]
-    names = list(kept)
-    poll = select.poll()
-    for number in names:
-        poll.register(number, select.POLLIN | select.POLLHUP)
-    opened = set(names)
-    asked = 0
-    while opened:
-        # A service that the installer left running may hold its streams: the installer's own end counts.
-        ended = child.poll() is not None
-        if time.time() > until:
-            end(child)
-            raise Stop("agent_broke", "it was still running after %d s" % seconds)
-        ready = poll.poll(0 if ended else max(1, min(250, int((until - time.time()) * 1000))))
-        if ended and not ready:
-            break
-        for number, _ in ready:
-            chunk = os.read(number, 65536)
-            if not chunk:
-                poll.unregister(number)
-                opened.discard(number)
-            kept[number] = (kept[number] + chunk)[-KEEP:]
-        if prompt and kept[names[1]].count(prompt.encode()) > asked:
-            asked += 1
-            if asked > 1:
-                child.stdin.close()  # type: ignore[union-attr]
-                end(child)
-                raise Stop("sudo_wrong_password")
-            child.stdin.write(str(password).encode() + b"\n")  # type: ignore[union-attr]
-            child.stdin.flush()  # type: ignore[union-attr]
-    return child.wait(), kept[names[0]].decode("utf-8", "replace"), kept[names[1]].decode("utf-8", "replace")
-
-
-def end(child: object) -> None:
-    try:
-        child.kill()  # type: ignore[attr-defined]
-    except OSError as problem:
-        if problem.errno != errno.EPERM:  # what runs under sudo is not ours to kill; it ends by its own time-outs
-            raise
-
-
-def judge_sudo(errors: str) -> None:
-    """Stop when it was sudo that said no. The words are those of sudo 1.8, 1.9 and sudo-rs in the C locale."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
-    if "must have a tty" in errors:
-        raise Stop("sudo_needs_tty", said)
-    for words in ("not in the sudoers", "may not run sudo", "not allowed to execute", "not allowed to run"):
-        if words in errors:
-            raise Stop("sudo_denied", said)
-    for words in ("password is required", "authentication is required", "terminal is required", "askpass"):
-        if words in errors:
-            raise Stop("sudo_needs_password", said)
-    for words in ("incorrect password", "Sorry, try again", "Authentication failed", "Maximum"):
-        if words in errors:
-            raise Stop("sudo_wrong_password", said)
-
-
-def work() -> None:
-    source = sys.stdin.buffer
-    order = json.loads(source.readline().decode())
-    say("hello", python="%d.%d.%d" % sys.version_info[:3], uid=os.geteuid())
-    as_root = os.geteuid() != 0 and not os.environ.get("MUSTER_AGENT_PREFIX")
-    front, prompt = [], ""
-    if as_root and not order["use_sudo"]:
-        raise Stop("not_root")
-    if as_root:
-        front = [find_sudo(), "-n", "--"]
-        if order["sudo"] is not None:
-            prompt = "[" + os.urandom(8).hex() + "] "
-            front = [front[0], "-S", "-p", prompt, "--"]
-    folder = make_folder(order["need"])
-    try:
-        reach(order["url"], order["reach"])
-        say("probed", sudo=as_root)
-        token, agent = os.path.join(folder, "token"), os.path.join(folder, "muster-agent.pyz")
-        receive(source, token, order["token_size"])
-        if receive(source, agent, order["size"]) != order["sha256"]:
-            raise Stop("upload_broken", "its checksum is not the one that was sent.")
-        say("uploaded")
-        # Without site packages and start-up settings: the agent needs none, and they may be broken.
-        command = front + [
-            sys.executable,
-            "-E",
-            "-s",
-            "-S",
-            agent,
-            "install",
-            "--url",
-            order["url"],
-            "--token-file",
-            token,
-        ]
-        if order["url"].startswith("http:"):
-            command.append("--allow-http")  # whoever runs the console chose that address
-        code, output, errors = run(command, prompt, order["sudo"], order["patience"])
-        for line in reversed(output.splitlines()):
-            try:
-                result = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(result, dict) and "ok" in result:
-                say("result", result=result)
-                return
-        if as_root:
-            judge_sudo(errors)
-        tail = " ".join((errors or output).split())[-300:]
-        raise Stop("agent_broke", "exit code %d: %s" % (code, tail or "no words"))
-    finally:
-        for name in ("token", "muster-agent.pyz"):
-            try:
-                os.unlink(os.path.join(folder, name))
-            except OSError as problem:
-                if problem.errno != errno.ENOENT:
-                    say("left", path=os.path.join(folder, name))
-        try:
-            os.rmdir(folder)
-        except OSError:
-            say("left", path=folder)
-
-
-try:
-    work()
-except Stop as stop:
-    say("stop", code=stop.code, said=stop.said)

@@ -29,7 +29,7 @@ def complete(agent: Agent, **_: Any) -> None:
     only after this transaction, since the row stays locked until then (heartbeat.expect)."""
     running = Install.objects.select_for_update(of=("self",)).filter(server=agent.server_id, state=JobState.RUNNING)
     for row in running:
-        if row.stage == Install.Stage.FIRST_HEARTBEAT:
+        if row.stage == Install.Stage.FIRST_HEARTBEAT or row.detached_at is not None:
             heartbeat.finish(row, Lease(Install, row.pk, row.fence, 0))
 
 

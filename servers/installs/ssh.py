@@ -1,4 +1,6 @@
-"""One install over SSH: one connection, one command, and a hard end to every wait.
+"""Errands on a server over SSH: one connection, one command, and a hard end to every wait.
+
+Look who is there, install, and come back for an installer that went on by itself.
 
 Plain Python on paramiko. The database, Celery and the first heartbeat are the business of install.py and tasks.py.
 The law of this module is: no key agent and no key files of this machine, no host key taken on trust, no secret in
@@ -10,7 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from secrets import token_hex
+from typing import Any, TypeVar
 
 from paramiko import AuthenticationException, Channel, ChannelException, SSHException, Transport
 
@@ -20,7 +23,7 @@ from servers.installs.bootstrap import Payload
 from servers.installs.hostkeys import HostKey
 from servers.installs.signin import Login, sign_in
 from servers.installs.talk import converse
-from servers.installs.terms import Brake, Dial, Limits, Outcome, Target
+from servers.installs.terms import Brake, Dial, Limits, Outcome, State, Target
 from servers.installs.trouble import Stage, Trouble, quote, trouble
 from servers.installs.watchdog import WATCHDOG, Guard, Watchdog
 from servers.installs.wire import Wire, read_banner
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 WIRE_LOG = "servers.installs.wire"
 logging.getLogger(WIRE_LOG).setLevel(logging.CRITICAL)
 
+T = TypeVar("T")
+Accept = Callable[[HostKey], bool]
 DROPPED = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1-96"],
@@ -42,37 +47,73 @@ def install(
     payload: Payload,
     *,
     dial: Dial,
-    accept: Callable[[HostKey], bool] | None = None,
+    accept: Accept | None = None,
     on_stage: Callable[[Stage], None] | None = None,
     limits: Limits | None = None,
     brake: Brake | None = None,
     watchdog: Watchdog = WATCHDOG,
+    name: str = "",
+    detach: bool = False,
 ) -> Outcome:
     """Install and start the agent on one server, or raise Trouble with stage, cause and fix. Repeating is safe.
 
     `dial(host, port, timeout)` opens the connection (console.lib.outbound.Transport.dial). `accept(key)` is asked
     about a host key when none is on record, before any credential is sent; without it, or when it says no, the
     install ends with `unknown_host_key` and the key as `presented`. `on_stage(stage)` is called as each stage starts,
-    on this thread. `brake` ends it from another one.
+    on this thread. `brake` ends it from another one. With `detach` the connection ends as soon as the installer was let
+    in, which then goes on in the folder `name`: ask `collect` what became of it.
     """
-    session = _Session(target, login, payload, limits or Limits(), watchdog, on_stage, brake or Brake())
-    return session.run(dial, accept)
+    session = Session(target, login, limits or Limits(), watchdog, on_stage, brake or Brake())
+    name = name or f"muster-{token_hex(16)}"
+    return session.run(dial, accept, lambda transport, key: session.install(transport, key, payload, name, detach))
 
 
-class _Session:
+def look(
+    target: Target,
+    *,
+    dial: Dial,
+    accept: Accept | None = None,
+    on_stage: Callable[[Stage], None] | None = None,
+    limits: Limits | None = None,
+    brake: Brake | None = None,
+    watchdog: Watchdog = WATCHDOG,
+) -> HostKey:
+    """The host key that a server shows, known or accepted. Nobody signs in. Raises Trouble as `install`."""
+    session = Session(target, None, limits or Limits(), watchdog, on_stage, brake or Brake())
+    return session.run(dial, accept, lambda transport, key: key)
+
+
+def collect(
+    target: Target,
+    login: Login,
+    name: str,
+    *,
+    dial: Dial,
+    limits: Limits | None = None,
+    brake: Brake | None = None,
+    watchdog: Watchdog = WATCHDOG,
+) -> Outcome:
+    """What became of an installer that went on by itself in the folder `name`. Raises Trouble when it failed."""
+    session = Session(target, login, limits or Limits(), watchdog, None, brake or Brake())
+    return session.run(dial, None, lambda transport, key: session.collect(transport, key, name))
+
+
+class Session:
+    """One connection and its deadlines. `login` None: nobody signs in."""
+
     def __init__(
         self,
         target: Target,
-        login: Login,
-        payload: Payload,
+        login: Login | None,
         limits: Limits,
         watchdog: Watchdog,
         on_stage: Callable[[Stage], None] | None,
         brake: Brake,
     ) -> None:
-        self.target, self.login, self.payload = target, login, payload
+        self.target, self.login = target, login
         self.limits, self.watchdog, self.on_stage, self.brake = limits, watchdog, on_stage, brake
-        self.secrets = tuple(s for s in (payload.token, login.password, login.sudo_password) if s)
+        self.user = login.user if login else ""
+        self.secrets = tuple(s for s in (login.password, login.sudo_password) if s) if login else ()
         self.wire: Wire | None = None
         self.transport: Transport | None = None
         self.channel: Channel | None = None
@@ -83,19 +124,27 @@ class _Session:
         self.step: Guard | None = None
         self.step_seconds = 0.0
 
-    def run(self, dial: Dial, accept: Callable[[HostKey], bool] | None) -> Outcome:
+    def run(self, dial: Dial, accept: Accept | None, errand: Callable[[Transport, HostKey], T]) -> T:
+        """Connect, verify the host, sign in, do the errand, and hang up."""
+        try:
+            return self.go(dial, accept, errand)
+        finally:
+            self.close()
+
+    def go(self, dial: Dial, accept: Accept | None, errand: Callable[[Transport, HostKey], T]) -> T:
+        """As `run`, and the connection stays until `close`."""
         try:
             self.enter(Stage.CONNECT, self.limits.connect)
             self.total = self.watchdog.arm(self.limits.total, self.cut)
             transport = self.connect(dial)
             host_key = self.verify(transport, accept)
-            self.enter(Stage.SIGN_IN, self.limits.auth)
-            try:
-                sign_in(transport, self.login)
-            except AuthenticationException as problem:
-                raise self.explain(problem) from problem
-            self.enter(Stage.PROBE, self.limits.step)
-            return self.work(transport, host_key)
+            if self.login is not None:
+                self.enter(Stage.SIGN_IN, self.limits.auth)
+                try:
+                    sign_in(transport, self.login)
+                except AuthenticationException as problem:
+                    raise self.explain(problem) from problem
+            return errand(transport, host_key)
         except Trouble:
             raise
         except (SSHException, EOFError, OSError) as problem:
@@ -103,8 +152,6 @@ class _Session:
         except Exception as problem:  # noqa: BLE001 - malformed packets raise anything out of paramiko's parsers
             log.warning("unexpected error in an SSH session", exc_info=True)
             raise self.explain(problem) from problem
-        finally:
-            self.close()
 
     # the ends of waits
 
@@ -139,10 +186,13 @@ class _Session:
             self.channel.event.set()
             self.channel.status_event.set()
 
-    def close(self) -> None:
+    def disarm(self) -> None:
         for guard in (self.step, self.total):
             if guard is not None:
                 guard.disarm()
+
+    def close(self) -> None:
+        self.disarm()
         if self.transport is not None:
             self.transport.packetizer.complete_handshake()  # else its timer thread lives on for 15 s
             self.transport.close()
@@ -158,7 +208,7 @@ class _Session:
         about = {
             "host": self.target.host,
             "port": self.target.port,
-            "user": self.login.user,
+            "user": self.user,
             "seconds": f"{self.step_seconds:g}",
             "said": quote(str(problem) or type(problem).__name__, self.secrets),
         }
@@ -183,7 +233,7 @@ class _Session:
         self.guard(self.limits.banner + 1)  # it keeps its own time, and knows better words
         read_banner(self.wire, host, port, self.limits.banner)
         self.guard(self.limits.banner)
-        transport = Transport(self.wire, disabled_algorithms=DROPPED)
+        transport = Transport(self.wire, disabled_algorithms=DROPPED)  # type: ignore[arg-type]  # as good as a socket
         transport.set_log_channel(WIRE_LOG)
         self.transport = transport
         options = transport.get_security_options()
@@ -207,7 +257,7 @@ class _Session:
             return trouble("refused", **about)
         return trouble("timeout" if isinstance(root, TimeoutError) else "unreachable", **about)
 
-    def verify(self, transport: Transport, accept: Callable[[HostKey], bool] | None) -> HostKey:
+    def verify(self, transport: Transport, accept: Accept | None) -> HostKey:
         presented = HostKey.of(transport.get_remote_server_key())
         self.enter(Stage.VERIFY_HOST, self.limits.step)
         about = {"key_type": presented.type, "fingerprint": presented.fingerprint}
@@ -218,45 +268,63 @@ class _Session:
             raise trouble("unknown_host_key", None, presented, **about)
         return presented
 
-    def work(self, transport: Transport, host_key: HostKey) -> Outcome:
-        try:
-            channel = self.channel = transport.open_session(timeout=self.limits.step)
-        except ChannelException as problem:
-            raise trouble("no_session", user=self.login.user, said=quote(problem.text)) from problem
-        nonce = bootstrap.new_nonce()
-        channel.exec_command(bootstrap.command(nonce))
-        answer = bootstrap.Answer(nonce)
-        patience = self.limits.step * 0.9
+    def install(self, transport: Transport, host_key: HostKey, payload: Payload, name: str, detach: bool) -> Outcome:
+        assert self.login is not None  # noqa: S101 - whoever installs signs in
+        self.enter(Stage.PROBE, self.limits.step)
+        self.secrets += (payload.token,)
+        patience = self.limits.total * 0.9 if detach else self.limits.step * 0.9
         data = bootstrap.stream(
-            self.payload,
+            payload,
+            name,
             use_sudo=self.login.use_sudo,
             sudo_password=self.login.sudo_password,
-            reach=min(15.0, patience / 2),
+            reach=min(15.0, self.limits.step * 0.45),
             patience=patience,
+            detach=detach,
         )
-        converse(channel, data, answer, self.follow, self.login.user)
-        for event in answer.events:
-            if event["event"] == "stop" or (event["event"] == "result" and not event["result"].get("ok")):
-                raise bootstrap.judge(
-                    event, self.stage, user=self.login.user, payload=self.payload, secrets=self.secrets
-                )
-        seen = {event["event"]: event for event in answer.events}
-        if "result" not in seen:
-            raise self.no_result(transport, channel, answer)
+        seen = self.ask(transport, data, payload)
+        result = seen.get("result", {}).get("result", {})
         self.stages.append((self.stage, round(time.monotonic() - self.since, 3)))
         return Outcome(
+            State.INSTALLED if result else State.RUNNING,
             host_key=host_key,
-            agent=seen["result"]["result"],
+            agent=result,
+            name=name,
             python=str(seen.get("hello", {}).get("python", "")),
             sudo=bool(seen.get("probed", {}).get("sudo")),
             stages=tuple(self.stages),
         )
 
+    def collect(self, transport: Transport, host_key: HostKey, name: str) -> Outcome:
+        self.guard(self.limits.step)
+        self.stage = Stage.INSTALL
+        seen = self.ask(transport, bootstrap.asking(name), None)
+        result = seen.get("result", {}).get("result", {})
+        state = State.INSTALLED if result else State.RUNNING if "running" in seen else State.OVER
+        return Outcome(state, host_key, agent=result, name=name)
+
+    def ask(self, transport: Transport, data: bytes, payload: Payload | None) -> dict[str, dict[str, Any]]:
+        """Run the program on the server; its events by name. Raises Trouble when it had to stop."""
+        try:
+            channel = self.channel = transport.open_session(timeout=self.limits.step)
+        except ChannelException as problem:
+            raise trouble("no_session", user=self.user, said=quote(problem.text)) from problem
+        nonce = bootstrap.new_nonce()
+        channel.exec_command(bootstrap.command(nonce))
+        answer = bootstrap.Answer(nonce)
+        converse(channel, data, answer, self.follow, self.user)
+        for event in answer.events:
+            if event["event"] == "stop" or (event["event"] == "result" and not event["result"].get("ok")):
+                raise bootstrap.judge(event, self.stage, user=self.user, payload=payload, secrets=self.secrets)
+        if not answer.over:
+            raise self.no_result(transport, channel, answer)
+        return {event["event"]: event for event in answer.events}
+
     def no_result(self, transport: Transport, channel: Channel, answer: bootstrap.Answer) -> Trouble:
         """The stream ended without a last word: who cut it?"""
         if self.brake.pulled or (self.step and self.step.expired) or (self.total and self.total.expired):
             return self.explain(TimeoutError())
-        if no_entry := answer.no_entry(self.login.user):
+        if no_entry := answer.no_entry(self.user):
             return no_entry
         if channel.exit_status == -1 and not transport.is_active():
             return self.explain(EOFError())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
+
+from paramiko import Channel
 
 from servers.installs.hostkeys import HostKey
 from servers.installs.trouble import Stage
 
-Dial = Callable[[str, int, float], socket.socket]
+Dial = Callable[[str, int, float], socket.socket | Channel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,27 @@ class Target:
     key_types: tuple[str, ...] = ()
 
 
+class State(StrEnum):
+    """What is known of the installer when a connection ends well. Of one that is `over` nothing was left to read: it
+    ended well, or the server was started anew meanwhile."""
+
+    INSTALLED = "installed"
+    RUNNING = "running"
+    OVER = "over"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The agent is installed and started. `agent` is its installer's last line (`version`, `mode`, `receipt`);
-    `stages` are the stages gone through with the seconds that each took."""
+    """`agent` is the installer's last line once it is installed (`version`, `mode`, `receipt`), `name` the folder in
+    which it goes on while it is running; `stages` are the stages gone through with the seconds that each took."""
 
+    state: State
     host_key: HostKey
     agent: dict[str, Any]
-    python: str
-    sudo: bool
-    stages: tuple[tuple[Stage, float], ...]
+    name: str
+    python: str = ""
+    sudo: bool = False
+    stages: tuple[tuple[Stage, float], ...] = ()
 
 
 class Brake:

@@ -193,6 +193,11 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
         "Something else than the console answers the server at {url}: {said}",
         "Check proxies and redirects between the server and the console.",
     ),
+    "busy": (
+        Stage.PROBE,
+        "An earlier connection of this install is still at work on the server.",
+        "Wait a minute, then try again.",
+    ),
     "upload_broken": (
         Stage.UPLOAD,
         "The agent did not arrive whole on the server: {said}",
@@ -223,6 +228,31 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
         Stage.INSTALL,
         "The agent's installer ended without a result ({said}).",
         "Try again. If it happens twice, send these words to the console's staff.",
+    ),
+    "cut_off": (
+        Stage.INSTALL,
+        "The server ended the installer before it was done.",
+        "Try again. If it happens twice, look for the out-of-memory killer or limits in the server's log.",
+    ),
+    "still_running": (
+        Stage.INSTALL,
+        "The installer was still running after {minutes} minutes.",
+        "The server may be overloaded, or its disk slow. Try again later. Repeating is safe.",
+    ),
+    "jump_forbids": (
+        Stage.CONNECT,
+        "The jump host {jump} does not let connections through: {said}",
+        "Allow them for its user: AllowTcpForwarding yes in its sshd_config.",
+    ),
+    "jump_no_way": (
+        Stage.CONNECT,
+        "The jump host {jump} could not connect to {host}, port {port}: {said}",
+        "Check that the server runs, and that its firewall lets the jump host in.",
+    ),
+    "jump_lost": (
+        Stage.CONNECT,
+        "The connection to the jump host {jump} was lost.",
+        "Check that it still runs and that the network is steady, then try again. Repeating is safe.",
     ),
     "ended": (
         Stage.INSTALL,

@@ -10,30 +10,52 @@ import contextlib
 import socket
 import time
 
+from paramiko import Channel, SSHException
+
 from servers.installs.trouble import quote, trouble
 
 MOST_BEFORE = 16 * 1024  # bytes that a server may say before its version line (RFC 4253, 4.2 allows some lines)
 MOST_LINE = 255
 
 
-class Wire(socket.socket):
-    """A connected socket that can be given bytes back, and cut from another thread."""
+class Wire:
+    """A connected socket, or a channel through a jump host, that can be given bytes back, and cut from another thread.
 
-    def __init__(self, connected: socket.socket) -> None:
-        family, kind, proto = connected.family, connected.type, connected.proto
-        super().__init__(family, kind, proto, fileno=connected.detach())
+    As much of a socket as paramiko's Transport asks for.
+    """
+
+    def __init__(self, connected: socket.socket | Channel) -> None:
+        self.line = connected
         self.ahead = b""
 
-    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+    def recv(self, bufsize: int) -> bytes:
         if self.ahead:
             taken, self.ahead = self.ahead[:bufsize], self.ahead[bufsize:]
             return taken
-        return super().recv(bufsize, flags)
+        return self.line.recv(bufsize)
+
+    def send(self, data: bytes) -> int:
+        return self.line.send(data)
+
+    @property
+    def _closed(self) -> bool:  # what a socket has, and paramiko looks at
+        return bool(self.line._closed)  # type: ignore[union-attr]
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.line.settimeout(seconds)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, EOFError, SSHException):  # the jump host may be gone: just as good
+            self.line.close()
 
     def cut(self) -> None:
-        """End it at once, for whoever waits on it. Harmless when it has already ended."""
+        """End it at once, for whoever waits on it. Harmless when it has already ended.
+
+        A channel is not cut: saying so to the jump host could block, and paramiko looks at it ten times a second.
+        """
         with contextlib.suppress(OSError):
-            self.shutdown(socket.SHUT_RDWR)
+            if isinstance(self.line, socket.socket):
+                self.line.shutdown(socket.SHUT_RDWR)
 
 
 def read_banner(wire: Wire, host: str, port: int, seconds: float) -> None:

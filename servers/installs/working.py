@@ -13,27 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.db import transaction
-from django.utils import timezone
 
-from accounts import opening
-from accounts.models import CloudAccount
 from console.lib import notify
-from console.lib.denials import Denied
-from console.lib.faults import Fault
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
 from console.lib.jobs.rows import JobState
-from console.lib.seal import SealBroken
-from servers.agents import enrol
-from servers.agents.program import build
-from servers.installs import heartbeat, install, keys
-from servers.installs.hands import Event, Job, Order, Result, go
-from servers.installs.models import HostKey, Install, InstallBatch
-from servers.installs.signin import Login
-from servers.installs.terms import Limits, Outcome, Target
-from servers.installs.trouble import Trouble
-from servers.installs.vouching import Voucher
+from servers.installs import ending, trusting
+from servers.installs.hands import Event, Job, Result, go
+from servers.installs.models import Install, InstallBatch
+from servers.installs.preparing import Ground
+from servers.installs.terms import Limits
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +29,6 @@ LEASE = 45.0  # seconds
 THREADS = 50  # in a process: more of them fail each other (NUMBERS.md, "SSH")
 CLAIMING = 900.0  # seconds after which a slice takes no more rows; the sweep rings for the rest
 QUIET = 2.0  # seconds between looks at the rows while nothing happens
-BROKE = "Something broke on our side. Staff can see what in the log."
 _slots = threading.BoundedSemaphore(THREADS)
 
 
@@ -65,33 +52,7 @@ class _Slice:
         self.batch, self.keeper, self.pool, self.limits, self.most = batch, keeper, pool, limits, most
         self.jobs: dict[Any, Job] = {}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.vouchers: dict[Any, Voucher] = {}
-        self.order: Order | None = None
-        self.shut = install.GONE
-        try:
-            if credentials := batch.credentials():
-                self.order = self.ordered(credentials)
-        except (SealBroken, keys.KeyRefused):
-            log.exception("SSH credentials do not open", batch=str(batch.pk))
-            self.shut = "The SSH credentials of this install cannot be opened any more."
-
-    def ordered(self, credentials: dict[str, str]) -> Order:
-        key = credentials.get("private_key")
-        artifact = build.artifact()
-        return Order(
-            login=Login(
-                self.batch.ssh_user,
-                keys.load(key, credentials.get("passphrase")) if key else None,
-                credentials.get("password"),
-                credentials.get("sudo_password"),
-                self.batch.use_sudo,
-            ),
-            url=settings.PUBLIC_URL,
-            agent=artifact.path.read_bytes(),
-            sha256=artifact.sha256,
-            trust=self.batch.trust_new_host_keys,
-            limits=self.limits,
-        )
+        self.ground = Ground(batch, limits)
 
     def run(self) -> int:
         taken, looked, until = 0, 0.0, time.monotonic() + CLAIMING
@@ -113,6 +74,7 @@ class _Slice:
         for job in self.jobs.values():
             job.brake.pull()
             _slots.release()
+        self.ground.close()
 
     # taking rows
 
@@ -124,6 +86,7 @@ class _Slice:
         claimed: list[tuple[Install, Lease]] = []
         try:
             if free:
+                self.batch.refresh_from_db(fields=["held", "sealed_until"])
                 claimed = claim(Install.objects.filter(batch=self.batch), LEASE, free)
         finally:
             for _ in range(free - len(claimed)):
@@ -140,57 +103,11 @@ class _Slice:
         return len(claimed)
 
     def prepared(self, row: Install, lease: Lease) -> Job | None:
-        """`prepare`, such that one row that cannot be prepared does not stop the others."""
         try:
-            try:
-                return self.prepare(row, lease)
-            except Denied as denied:
-                lease.end(JobState.FAILED, denied.words, cause=denied.words, fix="Start the install again.")
-            except SealBroken:
-                log.exception("cloud credentials do not open", account=str(row.server.account_id))
-                lease.end(JobState.FAILED, BROKE, cause=BROKE, fix="Try again.")
+            return self.ground.prepare(row, lease)
         except Lost:
             log.info("install no longer ours", row=str(row.pk))
         return None
-
-    def prepare(self, row: Install, lease: Lease) -> Job | None:
-        """What the row's thread needs; None when the row needs no thread any more."""
-        if row.stage == Install.Stage.FIRST_HEARTBEAT:
-            self.keeper.drop(lease)
-            heartbeat.look_again(row, lease)
-            return None
-        if heartbeat.heard(row):
-            row.stages = row.stages or [{"stage": row.stage, "started_at": timezone.now().isoformat()}]
-            heartbeat.finish(row, lease)
-            return None
-        if self.order is None:
-            lease.end(JobState.FAILED, self.shut, cause=self.shut, fix="Start the install again.")
-            return None
-        server = row.server
-        account: CloudAccount = server.account
-        known = dict(HostKey.objects.filter(server=server).values_list("fingerprint", "key_type"))
-        voucher = None
-        if known or not self.batch.trust_new_host_keys:
-            voucher = self.vouchers.get(account.pk) or self.vouch(account)
-        return Job(
-            order=self.order,
-            row=row,
-            lease=lease,
-            target=Target(server.address or row.address, self.batch.port, frozenset(known), tuple(known.values())),
-            token=enrol.issue(server, by=self.batch.by),
-            transport=opening.transport(account.endpoint),
-            voucher=voucher,
-            external_id=server.external_id,
-        )
-
-    def vouch(self, account: CloudAccount) -> Voucher:
-        driver = None
-        try:
-            driver = opening.driver(account, account.credentials())
-        except Fault as fault:
-            log.info("consoles cannot be read", account=str(account.pk), reason=fault.words)
-        voucher = self.vouchers[account.pk] = Voucher(driver)
-        return voucher
 
     # writing down what the threads report
 
@@ -246,39 +163,9 @@ class _Slice:
         _slots.release()
         if job.lost:
             return
-        if job.stages:
-            job.stages[-1] |= {"seconds": seconds, "ok": isinstance(result, Outcome)}
         try:
-            if isinstance(result, Outcome):
-                self.installed(job)
-            elif isinstance(result, Trouble):
-                self.failed(job, result)
-            else:
-                log.error("install broke", row=str(job.row.pk), exc_info=result)
-                job.lease.end(JobState.FAILED, BROKE, stages=job.stages, cause=BROKE, fix="Try again.")
+            ending.end(self.batch, job, result, seconds)
+            for key in self.ground.new_jump_keys():
+                trusting.remember_jump(self.batch, key)
         except Lost:
             log.info("install no longer ours", row=str(job.row.pk))
-
-    def installed(self, job: Job) -> None:
-        with transaction.atomic():
-            job.lease.hold()
-            if job.presented and job.by_console:
-                HostKey.objects.filter(server=job.row.server_id).delete()  # those of before a rebuild
-                install.remember(job.row.server_id, job.presented, HostKey.Source.CONSOLE)
-            elif job.presented:
-                install.remember(job.row.server_id, job.presented, HostKey.Source.PERSON, self.batch.by)
-        heartbeat.expect(job.row, job.lease, job.stages, address=job.target.host)
-        notify.changed(self.batch.customer_id, f"install-{job.row.pk}")
-
-    def failed(self, job: Job, problem: Trouble) -> None:
-        fields: dict[str, Any] = {
-            "stage": problem.stage.value, "stages": job.stages, "cause": problem.cause, "fix": problem.fix,
-        }  # fmt: skip
-        if key := problem.presented:
-            fields |= {"host_key_type": key.type, "host_key": key.base64, "fingerprint": key.fingerprint}
-        if problem.code == "unknown_host_key" and self.batch.sealed_until:
-            job.lease.park(self.batch.sealed_until, problem.cause, **fields)
-            for what in (f"install-{job.row.pk}", f"batch-{self.batch.pk}"):
-                notify.changed(self.batch.customer_id, what)
-            return
-        job.lease.end(JobState.FAILED, problem.cause, **fields)

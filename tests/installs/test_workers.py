@@ -20,7 +20,7 @@ from console.lib.jobs import sweeping
 from console.lib.jobs.rows import JobState
 from providers.signals import customer_closing, customer_suspended
 from servers.agents.models import Agent
-from servers.installs import install, tasks
+from servers.installs import install, tasks, trusting
 from servers.installs.models import HostKey, Install, InstallBatch
 from servers.models import Server
 from tests.conftest import People
@@ -100,7 +100,7 @@ def test_credentials_are_forgotten_in_time_and_what_waits_for_them_ends(
     row = row_of(batch)
     assert row.state == "expired" and "60 minutes" in row.cause and row.fix
     with pytest.raises(Denied):
-        install.confirm_host_keys(batch, by=people.alice)
+        trusting.confirm(batch, by=people.alice)
 
 
 @pytest.mark.parametrize("signal_name", ["closing", "suspended", "account"])

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console.lib.denials import Denied, Wrong
 from console.lib.jobs.rows import ACTIVE
 from console.lib.pages import person, signed_in
-from servers.installs import install
+from servers.installs import install, trusting
 from servers.installs.models import Install, InstallBatch
 from servers.installs.web.asking import SECRETS
 from servers.installs.web.demo_hint import hint
@@ -35,7 +35,7 @@ def confirm_host_keys(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Trust exactly the fingerprints that the page showed."""
     batch = batch_of(request, pk)
     try:
-        install.confirm_host_keys(batch, by=person(request), fingerprints=request.POST.getlist("fingerprints"))
+        trusting.confirm(batch, by=person(request), fingerprints=request.POST.getlist("fingerprints"))
     except Denied as denial:
         messages.error(request, denial.words)
     return _back(batch)
@@ -94,7 +94,7 @@ def forget_host_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     """For a server that was rebuilt: the key on record goes, and the next install shows the new one."""
     row = host_of(request, pk)
     if request.method == "POST":
-        install.forget_host_keys(row.server, by=person(request))
+        trusting.forget(row.server, by=person(request))
         messages.success(request, f"The host key of {row.server} is forgotten. Retry, and the new one is shown to you.")
         return _back(row.batch_id)
     context = {

@@ -92,7 +92,7 @@ class WayIn(forms.Form):
                 self.add_error("private_key", "Paste the private key, or choose its file.")
         return given
 
-    def secrets(self) -> dict[str, str]:
+    def secrets(self) -> dict[str, Any]:
         """What `install.start` and `install.retry_failed` take."""
         given = self.cleaned_data
         sudo = given["sudo_password"] or given["password"]
