@@ -87,7 +87,7 @@ def test_an_install_killed_at_any_point_is_mended_by_a_repeat_or_removed_by_an_u
         assert killed.returncode == -9, (point, killed.stderr)
         if point % 2:
             host.install(console.url)
-            assert process.until(lambda: host.call_any("status")["reporting"], 20), (point, host.log())
+            assert process.until(lambda: host.call_any("status", "--json")["reporting"], 20), (point, host.log())
         host.call("uninstall")
         assert host.files() == [], point
         console.tokens[TOKEN] = ""
@@ -117,7 +117,7 @@ def test_an_update_killed_at_any_point_keeps_the_agent_that_was_there(host: Host
         assert_whole(host)
         assert os.path.exists(host.paths.program) and os.path.exists(host.paths.identity)
     host.install(console.url, TOKEN, "--wait", "20")
-    assert host.call("status")["agent_id"] == "agent-1"
+    assert host.status()["agent_id"] == "agent-1"
 
 
 def test_an_install_without_room_says_so_and_succeeds_once_there_is_some(host: Host, console: SmallConsole) -> None:
@@ -145,5 +145,5 @@ def test_two_installs_at_once_end_with_one_agent(host: Host, console: SmallConso
     said = [json.loads(child.communicate(timeout=60)[0].splitlines()[-1]) for child in both]
     assert any(s["ok"] for s in said)
     assert all(s["ok"] or "Another install" in s["cause"] for s in said)
-    assert process.until(lambda: host.call_any("status")["reporting"], 20)
+    assert process.until(lambda: host.call_any("status", "--json")["reporting"], 20)
     assert len(console.agents) == 1

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.agents import reports
-from servers.agents.program import facts, files, metrics, netlink, procfs, protocol, systemd
-from servers.agents.program.client import Console
+from servers.agents.program import (
+    facts,
+    hostcommand,
+    inits,
+    machine,
+    metrics,
+    netlink,
+    procfs,
+    protocol,
+    software,
+    systemd,
+)
 from servers.agents.program.log import Log
 from servers.agents.program.paths import Paths
 from servers.agents.program.refusal import Refusal
-from servers.agents.program.run import Agent
-from tests.small_console import SmallConsole, refused
-
-
-@pytest.fixture
-def console() -> Iterator[SmallConsole]:
-    with SmallConsole().serving() as console:
-        yield console
-
 
 # --- parsers ---------------------------------------------------------------------------------------------------------
 
@@ -107,102 +106,14 @@ def test_addresses_come_back_from_a_netlink_dump(given_addresses: list) -> None:
 
 
 def test_what_this_host_tells_fits_the_console_and_the_wire() -> None:
-    told = {"version": protocol.VERSION, "facts": facts.gather(), "metrics": metrics.Meter().read()}
-    assert len(json.dumps(told)) < protocol.MAX_BODY
-    assert reports.facts(told["facts"]) == told["facts"]
-    assert reports.metrics(told["metrics"]) == told["metrics"]
+    told, sample = facts.gather(), metrics.Meter().read()
+    assert len(json.dumps([told, sample])) < protocol.MAX_BODY
+    assert reports.facts(told) == told
+    kept = reports.metrics(sample)
+    assert kept == {name: sample[name] for name in kept}
+    assert [nic["name"] for nic in sample["nics"]] == [nic["name"] for nic in told["nics"]]
     listed = {a for addresses in netlink.addresses().values() for a in addresses}
     assert "127.0.0.1/8" in listed
-
-
-# --- running ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def paths(tmp_path: Path, console: SmallConsole) -> Paths:
-    paths = Paths(str(tmp_path / "host"))
-    for path in (paths.config, paths.identity, paths.pid, paths.log):
-        files.folder(os.path.dirname(path))
-    files.write_json(paths.config, {"url": console.url, "token": "join-token-one", "attempt": "a"})
-    return paths
-
-
-def test_an_agent_that_cannot_save_its_identity_reports_all_the_same(paths: Paths, console: SmallConsole) -> None:
-    agent = Agent(paths, Log(paths.log))
-    os.mkdir(paths.identity)  # nothing can be renamed onto a directory
-    assert [agent.step() for _ in range(3)] == [None] * 3
-    assert len(console.heartbeats()) == 2
-    assert "token" in (files.read_json(paths.config) or {})  # so that a restart enrols again, to the same end
-    os.rmdir(paths.identity)
-    agent.step()
-    assert (files.read_json(paths.identity) or {})["agent_id"] == "agent-1"
-    assert "token" not in (files.read_json(paths.config) or {})
-
-
-def test_an_agent_killed_before_it_saved_its_identity_becomes_it_again(paths: Paths, console: SmallConsole) -> None:
-    Console(console.url).post(protocol.ENROL_PATH, {"token": "join-token-one", "attempt": "a"})
-    agent = Agent(paths, Log("/dev/full"))  # a full disk under the log stops nothing
-    agent.step()
-    agent.step()
-    assert list(console.agents.values()) == ["agent-1"] and len(console.heartbeats()) == 1
-
-
-def test_pauses_grow_with_full_jitter_and_heed_the_console(paths: Paths, console: SmallConsole) -> None:
-    console.rule = lambda path, body: (503, {"error": {"code": "x", "message": "m"}})
-    agent = Agent(paths, Log(paths.log), chance=lambda: 1.0)
-    pauses = []
-    for _ in range(10):
-        agent.step()
-        pauses.append(agent.pause)
-    assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]
-    console.rule = lambda path, body: (429, {"error": {}, "headers": {"Retry-After": "900"}})
-    agent.step()
-    assert agent.pause == 900.0
-
-
-@pytest.mark.parametrize(("wanted", "taken"), [(5, 5.0), (0, 1.0), (10**9, 3600.0), ("soon", 30.0), (None, 30.0)])
-def test_the_console_sets_the_interval_within_bounds(
-    paths: Paths, console: SmallConsole, wanted: object, taken: float
-) -> None:
-    console.rule = lambda path, body: (200, {"interval": wanted, "agent_id": "a", "agent_token": "t"})
-    agent = Agent(paths, Log(paths.log), chance=lambda: 0.5)
-    agent.step()
-    agent.step()
-    assert agent.pause == taken
-
-
-def test_facts_are_sent_again_only_when_they_changed(
-    paths: Paths, console: SmallConsole, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    agent = Agent(paths, Log(paths.log))
-    for _ in range(3):
-        agent.step()
-    monkeypatch.setattr(facts, "gather", lambda: {"hostname": "renamed"})
-    agent.step()
-    agent.step()
-    assert [body.get("facts") for body in console.heartbeats()] == [None, None, {"hostname": "renamed"}, None]
-
-
-def test_an_identity_of_another_console_is_not_shown_to_this_one(paths: Paths, console: SmallConsole) -> None:
-    files.write_json(paths.identity, {"url": "https://other", "agent_id": "x", "agent_token": "secret"})
-    files.write_json(paths.config, {"url": console.url})
-    assert Agent(paths, Log(paths.log)).step() == 3
-    assert console.heard == []
-
-
-def test_a_refused_token_leaves_an_agent_that_was_enrolled_before(paths: Paths, console: SmallConsole) -> None:
-    console.agents["secret"] = "agent-1"
-    files.write_json(paths.identity, {"url": console.url, "agent_id": "agent-1", "agent_token": "secret"})
-    console.rule = lambda path, body: refused(401, protocol.UNKNOWN_TOKEN) if path == protocol.ENROL_PATH else None
-    agent = Agent(paths, Log(paths.log))
-    assert agent.step() is None and agent.step() is None
-    assert len(console.heartbeats()) == 1
-
-
-def test_damaged_settings_are_named(paths: Paths) -> None:
-    Path(paths.config).write_text("{")
-    with pytest.raises(Refusal, match="absent or damaged"):
-        Agent(paths, Log(paths.log))
 
 
 def test_the_log_turns_over_and_keeps_to_its_size(tmp_path: Path) -> None:
@@ -214,25 +125,167 @@ def test_the_log_turns_over_and_keeps_to_its_size(tmp_path: Path) -> None:
     assert "line 99 forged" in (tmp_path / "agent.log").read_text()
 
 
-# --- systemd ---------------------------------------------------------------------------------------------------------
+# --- services --------------------------------------------------------------------------------------------------------
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     unit = systemd.unit(Paths("/"))
-    assert "/opt/muster-agent/current/muster-agent.pyz run" in unit
+    assert "/opt/muster-agent/launcher.pyz supervise" in unit
     try:
         subprocess.run(["systemd-analyze", "--version"], capture_output=True, check=True)
     except FileNotFoundError:
         pytest.skip("systemd-analyze is not installed (Debian package systemd)")
     path = tmp_path / "muster-agent.service"
-    path.write_text(unit.replace("ReadWriteDirectories", "ReadWritePaths"))  # the old name, kept for old systemd
+    (tmp_path / "launcher.pyz").write_text("")
+    path.write_text(unit.replace("/opt/muster-agent", str(tmp_path)))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if "muster-agent.service" in line]
     assert complaints == []
 
 
+@pytest.mark.parametrize("kind", [inits.OPENRC, inits.SYSVINIT])
+def test_a_shell_accepts_the_init_scripts(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text(inits.script(Paths("/"), kind))
+    subprocess.run(["/bin/sh", "-n", path], check=True)
+
+
 def test_a_failing_systemctl_is_quoted() -> None:
     with pytest.raises(Refusal, match="'false' failed"):
-        systemd.call("false")
+        hostcommand.call("false")
     with pytest.raises(Refusal, match="could not be run"):
-        systemd.call("no-such-command-here")
+        hostcommand.call("no-such-command-here")
+    assert hostcommand.said(["no-such-command-here"], 1.0) is None
+    assert hostcommand.said(["false"], 1.0) is None
+
+
+# --- software and machine --------------------------------------------------------------------------------------------
+
+
+def test_packages_are_counted_again_only_when_the_database_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "status"
+    monkeypatch.setattr(software, "DPKG", str(path))
+    entry = "Package: p{}\nStatus: {} ok {}\n\n"
+    path.write_text(entry.format(1, "install", "installed") + entry.format(2, "deinstall", "config-files"))
+    assert software.packages() == 1
+    monkeypatch.setattr(software, "dpkg", lambda path: pytest.fail("read again"))
+    assert software.packages() == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(software, "DPKG", str(path))
+    path.write_text(path.read_text() + entry.format(3, "hold", "installed"))
+    assert software.packages() == 2
+
+
+def test_packages_of_alpine_and_of_rpm_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "installed").write_text("P:musl\nV:1\n\nP:busybox\nV:2\n")
+    assert software.apk(str(tmp_path / "installed")) == 2
+    rpm = tmp_path / "rpm"
+    rpm.write_text("#!/bin/sh\necho; echo; echo\n")
+    rpm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert software.rpm("any") == 3
+    rpm.write_text("#!/bin/sh\nexit 1\n")
+    assert software.rpm("any") is None
+
+
+@pytest.mark.parametrize(
+    ("running", "others", "due"),
+    [
+        ("5.10.0-9-amd64", ["5.10.0-21-amd64"], True),
+        ("5.10.0-21-amd64", ["5.10.0-9-amd64"], False),
+        ("4.18.0-553.el8_10.x86_64", ["4.18.0-553.5.1.el8_10.x86_64"], True),
+        ("4.18.0-553.5.1.el8_10.x86_64", ["4.18.0-553.el8_10.x86_64", "0-rescue-abc"], False),
+        ("5.15.0-91-generic", ["6.5.0-14-lowlatency"], False),
+        ("6.12.41+deb13-amd64", ["6.12.43+deb13-amd64"], True),
+    ],
+)
+def test_a_newer_kernel_of_the_same_kind_calls_for_a_reboot(
+    running: str, others: list[str], due: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(software, "KERNELS", str(tmp_path))
+    monkeypatch.setattr(software, "FLAGS", (str(tmp_path / "flag"),))
+    assert software.reboot_needed(running) is None
+    for kernel in [running, *others]:
+        (tmp_path / f"vmlinuz-{kernel}").write_text("")
+    assert software.reboot_needed(running) is due
+    (tmp_path / "flag").write_text("")
+    assert software.reboot_needed(running) is True
+
+
+@given(st.text(max_size=20), st.lists(st.text(max_size=20)))
+def test_no_kernel_name_breaks_the_comparison(running: str, kernels: list[str]) -> None:
+    software.newer(kernels, running)
+
+
+def laid(root: Path, **names: str) -> str:
+    """A machine below this folder, with these names: cloud, dmi, source, vendor, product."""
+    places = {
+        "cloud": "var/lib/cloud/data/instance-id", "dmi": "sys/class/dmi/id/product_uuid",
+        "source": "run/cloud-init/cloud-id", "vendor": "sys/class/dmi/id/sys_vendor",
+        "product": "sys/class/dmi/id/product_name",
+    }  # fmt: skip
+    for name, text in names.items():
+        (root / places[name]).parent.mkdir(parents=True, exist_ok=True)
+        (root / places[name]).write_text(text + "\n")
+    return str(root)
+
+
+def test_a_machine_is_named_by_its_cloud_or_its_hypervisor(tmp_path: Path) -> None:
+    root = laid(tmp_path, dmi="E3D5A1B2-0000-4000-8000-000000000001")
+    assert machine.name(machine.instance(root)) == "e3d5a1b2-0000-4000-8000-000000000001"
+    laid(tmp_path, cloud="i-1234")
+    assert machine.name(machine.instance(root)) == "i-1234"
+    laid(tmp_path, cloud="nocloud", dmi="00000000-0000-0000-0000-000000000000")
+    assert machine.name(machine.instance(root)) is None
+
+
+UUIDS = "e3d5a1b2-c3d4-4e5f-8000-000000000001", "99999999-c3d4-4e5f-8000-000000000002"
+TURNED = "b2a1d5e3-d4c3-5f4e-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same"),
+    [
+        ((None, None), (None, None), True),
+        (("a", None), (None, UUIDS[0]), True),  # nothing to compare
+        (("a", UUIDS[0]), ("b", UUIDS[0]), True),  # cloud-init was told anew
+        (("a", UUIDS[0]), ("a", UUIDS[1]), False),  # a copied disk, before cloud-init ran
+        (("a", None), ("b", None), False),
+        ((None, UUIDS[0]), (None, TURNED), True),  # the virtual hardware was upgraded
+    ],
+)
+def test_a_copy_is_told_from_the_machine_it_was_copied_from(then: tuple, now: tuple, same: bool) -> None:
+    one, other = ({"cloud": cloud, "dmi": dmi} for cloud, dmi in (then, now))
+    assert machine.is_same(one, other) is machine.is_same(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("names", "platform"),
+    [
+        ({"source": "openstack"}, "openstack"),
+        ({"source": "configdrive"}, "openstack"),
+        ({"vendor": "OpenStack Foundation", "product": "OpenStack Nova"}, "openstack"),
+        ({"vendor": "Apache Software Foundation", "product": "CloudStack KVM Hypervisor"}, "cloudstack"),
+        ({"vendor": "QEMU", "product": "Standard PC"}, None),
+        ({"vendor": "VMware, Inc.", "product": "VMware7,1"}, "vcloud"),
+    ],
+)
+def test_the_platform_is_told_by_cloud_init_or_the_virtual_hardware(
+    names: dict, platform: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin" / "vmtoolsd"
+    tools.parent.mkdir()
+    tools.write_text("#!/bin/sh\n[ \"$2\" = 'info-get guestinfo.ovfEnv' ] && echo '<Property key=\"vCloud_x\"/>'\n")
+    tools.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools.parent))
+    machine._in_vcloud.cache_clear()
+    assert machine.platform(laid(tmp_path, **names)) == platform
+    machine._in_vcloud.cache_clear()
+
+
+@given(st.tuples(st.integers() | st.none(), st.integers() | st.none()), st.floats(allow_nan=False))
+def test_a_rate_is_never_negative(counters: tuple, seconds: float) -> None:
+    found = metrics.rate(counters[0], counters[1], seconds)
+    assert found is None or found >= 0

@@ -19,6 +19,13 @@ from servers.agents.program import client, install
 from servers.agents.program.client import Console, Unreached
 
 
+def ask(console: Console) -> client.Answer:
+    try:
+        return console.post("/x", b"{}", {})
+    finally:
+        console.close()
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -30,7 +37,7 @@ from servers.agents.program.client import Console, Unreached
 )  # fmt: skip
 def test_an_answer_that_is_not_the_consoles_is_told_in_words(reply: bytes) -> None:
     with answering(reply) as port, pytest.raises(Unreached) as words:
-        Console(f"http://127.0.0.1:{port}").post("/x", {})
+        ask(Console(f"http://127.0.0.1:{port}"))
     assert str(words.value).endswith(".")
 
 
@@ -38,7 +45,7 @@ def test_a_far_side_that_sends_a_byte_at_a_time_is_left() -> None:
     over = threading.Event()
     with answering(b"H" * 10000, over, pause=0.02) as port:
         with pytest.raises(Unreached, match="did not answer in time"):
-            Console(f"http://127.0.0.1:{port}", total=0.3).post("/x", {})
+            ask(Console(f"http://127.0.0.1:{port}", total=0.3))
         over.set()
 
 
@@ -46,9 +53,9 @@ def test_nobody_there_and_no_such_name_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(Unreached, match="refused the connection"):
-        Console(f"http://127.0.0.1:{port}").post("/x", {})
+        ask(Console(f"http://127.0.0.1:{port}"))
     with pytest.raises(Unreached, match="could not be resolved"):
-        Console("https://no-such-host.invalid").post("/x", {})
+        ask(Console("https://no-such-host.invalid"))
 
 
 class answering:
@@ -171,22 +178,22 @@ def secure(certificate: Path) -> Iterator[str]:
 
 def test_a_console_of_a_private_authority_is_trusted_only_when_told(secure: str, certificate: Path) -> None:
     with pytest.raises(Unreached, match=r"could not be verified \(self.signed certificate\)"):
-        Console(secure).post("/x", {})
+        ask(Console(secure))
     ca = install.read_ca(str(certificate))
-    assert Console(secure, ca).post("/x", {}).status == 200
+    assert ask(Console(secure, ca)).status == 200
     with pytest.raises(Unreached, match="could not be verified"):
-        Console(secure.replace("localhost", "127.0.0.1"), ca).post("/x", {})
+        ask(Console(secure.replace("localhost", "127.0.0.1"), ca))
 
 
 def test_https_goes_through_a_proxy_that_asks_for_a_password(secure: str, certificate: Path, proxy: HTTPServer) -> None:
     through = f"http://me:s%40crt@127.0.0.1:{proxy.server_port}"
-    assert Console(secure, certificate.read_text(), through).post("/x", {}).status == 200
+    assert ask(Console(secure, certificate.read_text(), through)).status == 200
     assert Proxy.asked[0] == ("CONNECT", secure.removeprefix("https://"), "Basic bWU6c0BjcnQ=")
     assert Proxy.asked[1] == ("POST", "/x", "")  # the console never sees the proxy's password
 
 
 def test_http_goes_through_a_proxy_by_its_whole_address(proxy: HTTPServer) -> None:
-    Console("http://console.example:8080/base", None, f"http://127.0.0.1:{proxy.server_port}").post("/x", {})
+    ask(Console("http://console.example:8080/base", None, f"http://127.0.0.1:{proxy.server_port}"))
     assert Proxy.asked == [("POST", "http://console.example:8080/base/x", "")]
 
 

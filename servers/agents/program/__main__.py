@@ -1,79 +1,31 @@
-"""The command line: install, uninstall, run, boot, halt, status. The last line on standard output is one JSON object:
-`{"ok": true, …}`, or `{"ok": false, "cause", "fix"}` with exit status 1."""
+"""Where the packed agent begins. What runs for as long as the host does begins here without the command line's
+modules."""
 
-import argparse
-import json
 import sys
-from typing import Any, Dict, List, NoReturn, Optional
+from typing import List, Optional
 
-from . import paths, process, protocol
+from . import paths
 from .refusal import Refusal
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refusal("The command is not complete: {}.".format(message), "See: muster-agent.pyz --help")
-
-
-def parser() -> Parser:
-    whole = Parser(prog="muster-agent.pyz", description="Reports this server to its Muster console.")
-    whole.add_argument("--version", action="version", version="muster-agent " + protocol.VERSION)
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    install = commands.add_parser("install", help="install or update, and start")
-    install.add_argument("--url", required=True, help="the console, as https://console.example.com")
-    install.add_argument("--token-file", required=True, help="file with the join token, removed once read; - for input")
-    install.add_argument("--ca-file", help="PEM certificates to trust in place of the system's")
-    install.add_argument("--proxy", help="http://[user:password@]host:port, or none; otherwise from the environment")
-    install.add_argument("--allow-http", action="store_true", help="report over http:// to another host")
-    install.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="wait for the first heartbeat")
-    commands.add_parser("uninstall", help="stop, and remove every file")
-    commands.add_parser("boot", help="start, unless it runs")
-    commands.add_parser("halt", help="stop until the next boot")
-    commands.add_parser("status", help="say whether it reports, and what hinders it")
-    commands.add_parser("run", help="report in the foreground (what the service runs)")
-    commands.add_parser("supervise", help="keep run alive in the foreground (what boot starts)")
-    return whole
-
-
-def deed(given: argparse.Namespace) -> Dict[str, Any]:
-    """Do what the command says. Each imports only what it needs: the running agent has to stay small."""
-    where = paths.find()
-    if given.command == "install":
-        from .install import install
-
-        return install(
-            where, given.url, given.token_file, given.ca_file, given.proxy, given.allow_http, max(0.0, given.wait)
-        )
-    if given.command == "uninstall":
-        from .uninstall import uninstall
-
-        return uninstall(where)
-    if given.command == "status":
-        from .status import report
-
-        return report(where)
-    if given.command == "boot":
-        process.boot(where)
-        return {"ok": True, "pids": process.holders(where) or []}
-    if given.command == "halt":
-        return {"ok": True, "was_running": process.halt(where)}
-    raise Refusal("No command was given.", "See: muster-agent.pyz --help")
-
-
 def main(words: Optional[List[str]] = None) -> int:
+    given = sys.argv[1:] if words is None else words
+    if given not in (["run"], ["supervise"]):
+        from .commands import obey
+
+        return obey(given)
     try:
-        given = parser().parse_args(words)
-        if given.command == "run":
+        if given == ["run"]:
             from .run import run
 
             return run(paths.find())
-        if given.command == "supervise":
-            return process.supervise(paths.find())
-        said = deed(given)
+        from .supervise import supervise
+
+        return supervise(paths.find())
     except Refusal as refusal:
-        said = {"ok": False, "cause": refusal.cause, "fix": refusal.fix}
-    print(json.dumps(said), flush=True)
-    return 0 if said["ok"] else 1
+        from .commands import say
+
+        return say({"ok": False, "cause": refusal.cause, "fix": refusal.fix})
 
 
 if __name__ == "__main__":

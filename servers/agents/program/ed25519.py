@@ -85,10 +85,10 @@ def _double(one: Point) -> Point:
 
 def _times(number: int, point: Point) -> Point:
     """Four bits at a time, always a doubling or an addition more: the number's bits choose values, not steps."""
-    table = [NEUTRAL]  # type: List[Point]
+    table: List[Point] = [NEUTRAL]
     for _ in range(15):
         table.append(_sum(table[-1], point))
-    found = NEUTRAL  # type: Point
+    found: Point = NEUTRAL
     for at in range(63, -1, -1):
         found = _double(_double(_double(_double(found))))
         found = _sum(found, table[number >> 4 * at & 15])

@@ -1,25 +1,25 @@
 """What this host is: things that seldom change. Names and units stand in protocol.py; what cannot be read is None."""
 
 import os
-import platform
+import sys
 from typing import Any, Dict, List, Optional
 
-from . import netlink, procfs, protocol
-
-DMI = "/sys/class/dmi/id"
-NETWORK = "/sys/class/net"
+from . import machine, netlink, procfs, protocol, software
 
 
-def gather() -> Dict[str, Any]:
-    """All facts. Never raises: a host that hides something is still reported."""
+def gather(root: str = "/") -> Dict[str, Any]:
+    """All facts, `root` being where machine.py looks first. Never raises: a host that hides something is still
+    reported."""
     system = os.uname()
     memory = procfs.meminfo(procfs.read("/proc/meminfo"))
+    instance = machine.instance(root)
     return {
         "os": operating_system(),
         "kernel": procfs.cut(system.release),
         "hostname": procfs.cut(system.nodename),
         "arch": procfs.cut(system.machine),
         "cpus": os.cpu_count(),
+        "cpu_model": cpu_model(procfs.read("/proc/cpuinfo", 4096)),
         "memory_bytes": memory.get("MemTotal"),
         "disks": [
             {
@@ -32,11 +32,24 @@ def gather() -> Dict[str, Any]:
         ],
         "nics": nics(),
         "machine_id": procfs.line("/etc/machine-id"),
-        "instance_id": instance_id(),
-        "vendor": procfs.line(os.path.join(DMI, "sys_vendor")),
-        "python": platform.python_version(),
+        "instance_id": machine.name(instance),
+        "dmi_uuid": instance["dmi"],
+        "platform": machine.platform(root),
+        "vendor": machine.line(root, machine.DMI + "/sys_vendor"),
+        "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "booted_at": booted_at(procfs.read("/proc/stat")),
+        "packages": software.packages(),
+        "reboot_needed": software.reboot_needed(system.release),
     }
+
+
+def cpu_model(cpuinfo: str) -> Optional[str]:
+    """The first CPU's, by whichever name this architecture has for it."""
+    for entry in cpuinfo.split("\n"):
+        key, _, value = entry.partition(":")
+        if key.strip().lower() in ("model name", "cpu model", "cpu", "hardware"):
+            return procfs.cut(value)
+    return None
 
 
 def operating_system() -> Dict[str, Optional[str]]:
@@ -50,34 +63,15 @@ def operating_system() -> Dict[str, Optional[str]]:
 
 
 def nics() -> List[Dict[str, Any]]:
-    """Interfaces that are hardware or carry an address of their own; not the ends of every container's cable."""
     addresses = netlink.addresses()
-    try:
-        names = sorted(os.listdir(NETWORK))
-    except OSError:
-        names = sorted(addresses)
-    found = []  # type: List[Dict[str, Any]]
-    for name in names:
-        real = os.path.exists(os.path.join(NETWORK, name, "device"))
-        if name == "lo" or not (real or addresses.get(name)):
-            continue
-        found.append(
-            {
-                "name": procfs.cut(name),
-                "mac": procfs.line(os.path.join(NETWORK, name, "address")),
-                "addresses": addresses.get(name, [])[: protocol.MAX_ADDRESSES],
-            }
-        )
-    return found[: protocol.MAX_NICS]
-
-
-def instance_id() -> Optional[str]:
-    """The cloud's own id: what cloud-init was told, else the UUID that the hypervisor shows (Nova shows its id)."""
-    told = procfs.line("/var/lib/cloud/data/instance-id")
-    if told and told not in ("iid-datasource-none", "nocloud"):
-        return told
-    shown = procfs.line(os.path.join(DMI, "product_uuid"))
-    return shown.lower() if shown else None
+    return [
+        {
+            "name": procfs.cut(name),
+            "mac": procfs.line(os.path.join(procfs.NETWORK, name, "address")),
+            "addresses": addresses.get(name, [])[: protocol.MAX_ADDRESSES],
+        }
+        for name in procfs.nics()
+    ]
 
 
 def booted_at(stat: str) -> Optional[int]:

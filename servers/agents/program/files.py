@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 from typing import Any, Dict, Optional
 
@@ -36,11 +35,15 @@ def write(path: str, data: bytes, mode: int = 0o600) -> None:
 
 def write_json(path: str, value: Dict[str, Any], mode: int = 0o600) -> None:
     """`write`, for a JSON object."""
+    import json  # here and below: a megabyte, which the supervisor does without
+
     write(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode(), mode)
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:
     """The object at `path`; None when it is absent or is not a JSON object. OSError when it cannot be read."""
+    import json
+
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read(1024 * 1024).decode())

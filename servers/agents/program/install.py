@@ -8,11 +8,12 @@ import sys
 from typing import Any, Dict, Optional
 from urllib.parse import urlsplit
 
-from . import client, files, process, protocol, status, systemd
+from . import base64url, client, files, identity, inits, process, protocol, status
 from .paths import Paths
 from .refusal import Refusal
 
 INPUT = "-"  # in place of a file name
+WRAPPER = '#!/bin/sh\nexec {} -I -S {} "$@"\n'
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,%d}" % protocol.MAX_SECRET)
 
 
@@ -35,17 +36,15 @@ def install(
     out = client.check_proxy(proxy) if proxy and proxy != "none" else None
     if proxy is None:
         out = proxy_of_environment(url)
-    mode = "systemd" if systemd.is_in_charge(paths) else "supervised"
+    mode = inits.mode(paths)
     try:
         with process.changing(paths):
             _place(paths, mode)
             _configure(paths, {"url": url, "ca": ca, "proxy": out}, token)
             files.remove(paths.status)
-            if mode == "systemd":
-                systemd.start(paths)
-            else:
+            if mode != inits.SYSTEMD:
                 process.halt(paths)
-                process.boot(paths)
+            inits.start(paths, mode, process.boot)
             _prune(paths)
     except OSError as error:
         raise files.refusal(error) from error
@@ -76,15 +75,19 @@ def _place(paths: Paths, mode: str) -> None:
     target = paths.release(protocol.VERSION)
     files.folder(os.path.dirname(target))
     files.write(target, program, 0o755)
+    files.write(paths.launcher, program, 0o755)
+    if paths.is_whole_host:
+        files.write(paths.wrapper, WRAPPER.format(sys.executable, paths.program).encode(), 0o755)
     files.link(paths.current, os.path.join("versions", protocol.VERSION))
 
 
 def _configure(paths: Paths, wanted: Dict[str, Any], token: str) -> None:
-    """The settings with the join token. The same token again keeps its attempt, so enrolling goes on where it was."""
+    """The settings with the join token and the key that goes with it. The same token again keeps its key, so enrolling
+    goes on where it was."""
     before = files.read_json(paths.config) or {}
     same = before.get("token") == token and before.get("url") == wanted["url"]
-    attempt = before.get("attempt") if same else None
-    files.write_json(paths.config, dict(wanted, token=token, attempt=attempt or os.urandom(32).hex()))
+    key = before.get("key") if same else None
+    files.write_json(paths.config, dict(wanted, token=token, key=key or base64url.encode(identity.new_seed())))
 
 
 def _prune(paths: Paths) -> None:

@@ -19,14 +19,19 @@ class Paths:
         self.versions = self.under("opt", NAME, "versions")
         self.current = self.under("opt", NAME, "current")
         self.program = self.under("opt", NAME, "current", NAME + ".pyz")
+        self.launcher = self.under("opt", NAME, "launcher.pyz")
         self.config = self.under("etc", NAME, "config.json")
         self.state = self.under("var", "lib", NAME)
         self.identity = self.under("var", "lib", NAME, "identity.json")
+        self.epoch = self.under("var", "lib", NAME, "epoch.json")
+        self.update = self.under("var", "lib", NAME, "update.json")
         self.receipt = self.under("var", "lib", NAME, "receipt.json")
         self.lock = self.under("var", "lib", NAME, "install.lock")
         self.log = self.under("var", "log", NAME + ".log")
         self.pid = self.under("run", NAME + ".pid")
         self.status = self.under("run", NAME + ".status.json")
+        self.script = self.under("etc", "init.d", NAME)
+        self.wrapper = self.under("usr", "bin", NAME)
         self.unit = self.under("etc", "systemd", "system", NAME + ".service")
 
     def under(self, *parts: str) -> str:
@@ -42,8 +47,10 @@ class Paths:
 
     def files(self, mode: str) -> List[str]:
         """Every file that this version ever makes, in the order in which uninstall removes them."""
-        found = [self.unit] if mode == "systemd" else []
-        found += [self.current, self.release(protocol.VERSION), self.identity, self.config, self.status, self.pid]
+        found = [self.unit] if mode == "systemd" else [self.script] if mode in ("openrc", "sysvinit") else []
+        found += [self.wrapper] if self.is_whole_host else []
+        found += [self.current, self.release(protocol.VERSION), self.launcher]
+        found += [self.identity, self.epoch, self.update, self.config, self.status, self.pid]
         return found + [self.log, self.log + ".1", self.lock]
 
     def own_directories(self) -> List[str]:

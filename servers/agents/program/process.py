@@ -4,13 +4,11 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import time
 from typing import Callable, Iterator, List, Optional
 
 from . import files
-from .log import Log
 from .paths import PREFIX, Paths
 from .refusal import Refusal
 
@@ -21,9 +19,6 @@ HALTED, UNWELCOME, LEFT = 0, 3, 4
 FINAL = (HALTED, UNWELCOME, LEFT)
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
-
-STEADY = 60.0  # seconds after which a run counts as healthy again
-SLOWEST = 60.0  # seconds between two tries of a program that will not stay up
 
 
 def take(paths: Paths, patience: float = 2.0) -> int:
@@ -85,18 +80,25 @@ def changing(paths: Paths) -> Iterator[None]:
         os.close(handle)
 
 
+def command(program: str, deed: str) -> List[str]:
+    """How the agent is started: by the Python that runs us, deaf to its environment and without what a site adds."""
+    return [sys.executable, "-I", "-S", program, deed]
+
+
 def boot(paths: Paths, patience: float = 15.0) -> None:
     """Start the installed program under a supervisor, apart from this terminal. Returns once it holds the lock."""
     if holders(paths) is not None:
         return
-    if not os.path.exists(paths.program):
+    if not os.path.exists(paths.program) or not os.path.exists(paths.launcher):
         raise Refusal("The agent is not installed here.", "Install it first.")
+    import subprocess
+
     environment = dict(os.environ)
     if not paths.is_whole_host:
         environment[PREFIX] = paths.prefix
     with open(os.devnull, "r+b") as nothing:
         child = subprocess.Popen(
-            [sys.executable, paths.program, "supervise"],
+            command(paths.launcher, "supervise"),
             stdin=nothing, stdout=nothing, stderr=nothing, close_fds=True, start_new_session=True, cwd="/",
             env=environment,
         )  # fmt: skip
@@ -124,7 +126,9 @@ def is_ours(pid: int, paths: Paths) -> bool:
     """Whether this process runs the program of this prefix: a number alone may long be somebody else's."""
     try:
         with open("/proc/{}/cmdline".format(pid), "rb") as file:
-            return paths.program.encode() in file.read(65536).split(b"\0")
+            words = file.read(65536).split(b"\0")
+            ours = (paths.program.encode(), paths.launcher.encode())
+            return any(word in ours or word.startswith(paths.versions.encode() + b"/") for word in words)
     except OSError:
         return False
 
@@ -137,62 +141,6 @@ def until(true: Callable[[], bool], patience: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def supervise(paths: Paths) -> int:
-    """Keep `run` alive until it ends for good or somebody halts us. Its crashes go to the log.
-
-    Signals stay blocked and are fetched one by one: a handler could fire between a fork and our knowing of the child.
-    """
-    lock = take(paths)
-    os.set_inheritable(lock, True)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING + (signal.SIGCHLD,))
-    log = Log(paths.log)
-    environment = dict(os.environ)
-    environment[HANDED] = str(lock)
-    pause = 1.0
-    while True:
-        began = time.monotonic()
-        with _complaints(paths) as complaints:
-            child = subprocess.Popen(
-                [sys.executable, paths.program, "run"], env=environment, pass_fds=[lock], stderr=complaints, cwd="/"
-            )
-        sign(lock, os.getpid(), child.pid)
-        code = _watch(child)
-        if code in FINAL:
-            return code
-        pause = 1.0 if time.monotonic() - began > STEADY else pause
-        log.say("The agent ended unexpectedly ({}); starting it again in {:.0f} s.".format(code, pause))
-        sign(lock, os.getpid())
-        if signal.sigtimedwait(ENDING, pause) is not None:
-            return HALTED
-        pause = min(SLOWEST, pause * 2)
-
-
-def _watch(child: "subprocess.Popen[bytes]") -> int:
-    """The exit code of the child; HALTED once we were asked to end and it has ended."""
-    while child.poll() is None:
-        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60)
-        if got is not None and got.si_signo in ENDING:
-            child.terminate()
-            if not until(lambda: child.poll() is not None, 5):
-                child.kill()
-                child.wait()
-            return HALTED
-    return int(child.returncode)
-
-
-@contextlib.contextmanager
-def _complaints(paths: Paths) -> Iterator[int]:
-    """Where a crash writes its traceback: the log, or nowhere when the disk will not have it."""
-    try:
-        handle = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
-        handle = os.open(os.devnull, os.O_WRONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _flock(handle: int, kind: int, patience: float) -> None:

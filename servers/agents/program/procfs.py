@@ -3,10 +3,12 @@
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from . import protocol
+from . import netlink, protocol
 
 # Local filesystems only: asking a network one whose server is gone for its size would hang the agent.
 LOCAL = {"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "ntfs3", "reiserfs", "vfat", "xfs", "zfs"}
+
+NETWORK = "/sys/class/net"
 
 Mount = NamedTuple("Mount", [("device", str), ("point", str), ("filesystem", str)])
 Disk = NamedTuple("Disk", [("mount", Mount), ("total", int), ("used", int)])
@@ -95,6 +97,28 @@ def loads(text: str) -> Optional[Tuple[float, float, float]]:
 def uptime(text: str) -> Optional[int]:
     """Whole seconds since boot, from /proc/uptime."""
     return number(text.split(".")[0].strip())
+
+
+def nics() -> List[str]:
+    """Names of interfaces that are hardware or carry an address of their own, sorted; MAX_NICS at most.
+
+    Not the ends of every container's cable.
+    """
+    try:
+        names = sorted(os.listdir(NETWORK))
+    except OSError:
+        names = []
+    addresses = netlink.addresses()
+    names = names or sorted(addresses)
+    real = [n for n in names if addresses.get(n) or os.path.exists(os.path.join(NETWORK, n, "device"))]
+    return [n for n in real if n != "lo"][: protocol.MAX_NICS]
+
+
+def traffic(nic: str) -> Tuple[Optional[int], Optional[int]]:
+    """Bytes received and sent since the interface came to be."""
+    counters = [os.path.join(NETWORK, nic, "statistics", name) for name in ("rx_bytes", "tx_bytes")]
+    received, sent = (number(read(path, 64).strip()) for path in counters)
+    return received, sent
 
 
 def mounts(text: str) -> List[Mount]:

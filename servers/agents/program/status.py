@@ -2,27 +2,31 @@
 
 import contextlib
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 from . import files, process
 from .paths import Paths
 from .refusal import Refusal
 
 ENROLLING, REPORTING, UNREACHED, UNWELCOME = "enrolling", "reporting", "unreached", "unwelcome"
+SUSPENDED = "suspended"
+SAID = ("state", "agent_id", "last_heartbeat", "trouble", "code", "skew", "in_memory")
 
 
-def note(paths: Paths, state: str, agent_id: Optional[str], last_heartbeat: Optional[int], trouble: str) -> None:
-    """Leave word. On a full or read-only disk there is none, and the agent goes on."""
-    word = {"state": state, "agent_id": agent_id, "last_heartbeat": last_heartbeat, "trouble": trouble or None}
+def note(paths: Paths, word: Dict[str, Any]) -> None:
+    """Leave word: `{state, agent_id, last_heartbeat, trouble, code, skew, in_memory}`. On a full or read-only disk
+    there is none, and the agent goes on."""
     with contextlib.suppress(OSError):
         files.write_json(paths.status, word, 0o644)
 
 
 def report(paths: Paths) -> Dict[str, Any]:
-    """`{ok, version, mode, running, pids, reporting, state, agent_id, last_heartbeat, trouble}`.
+    """`{ok, version, mode, running, pids, reporting, state, agent_id, last_heartbeat, trouble, code, skew, in_memory}`.
 
-    `ok` says that it runs and its last heartbeat was taken; `trouble` is a sentence, or None; `last_heartbeat` is in
-    seconds since 1970. Refusal when nothing is installed.
+    `ok` says that it runs and its last check-in was taken; `trouble` is a sentence, or None; `code` is the console's
+    refusal; `last_heartbeat` is of that check-in, in seconds since 1970; `skew` is by how many seconds the host's clock
+    is ahead of the console's; `in_memory`: the disk would not take what the agent has to keep. Refusal when nothing is
+    installed.
     """
     try:
         receipt = files.read_json(paths.receipt)
@@ -41,8 +45,5 @@ def report(paths: Paths) -> Dict[str, Any]:
         "running": pids is not None,
         "pids": pids or [],
         "reporting": reporting,
-        "state": said.get("state"),
-        "agent_id": said.get("agent_id"),
-        "last_heartbeat": said.get("last_heartbeat"),
-        "trouble": said.get("trouble"),
+        **{name: said.get(name) for name in SAID},
     }

@@ -1,14 +1,15 @@
 """The agent as a unit of systemd, where systemd is what starts this host."""
 
 import os
-import subprocess
 import sys
 
 from . import files
+from .hostcommand import call
 from .paths import NAME, Paths
-from .refusal import Refusal
 
-# ReadWriteDirectories is what systemd before 231 (CentOS 7) calls ReadWritePaths; each side passes over the other name.
+# The scripts that the console signs are run below this unit, and have to be able to do what root does on this host:
+# install packages, change users, load modules. So it has only those locks that they never meet. Older systems pass over
+# the names that they do not know.
 UNIT = """\
 [Unit]
 Description=Muster agent: reports this server to its console
@@ -17,29 +18,18 @@ After=network-online.target
 
 [Service]
 Type=simple
-ExecStart={python} {program} run
+ExecStart={python} -I -S {launcher} supervise
 Restart=always
 RestartSec=10
 RestartPreventExitStatus=3 4
 SuccessExitStatus=4
-TimeoutStopSec=10
+KillMode=mixed
+TimeoutStopSec=20
 UMask=0077
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectSystem=full
-ReadWritePaths={config}
-ReadWriteDirectories={config}
-ProtectHome=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
+LimitCORE=0
+KeyringMode=private
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
+OOMPolicy=continue
 
 [Install]
 WantedBy=multi-user.target
@@ -52,7 +42,7 @@ def is_in_charge(paths: Paths) -> bool:
 
 
 def unit(paths: Paths) -> str:
-    return UNIT.format(python=sys.executable, program=paths.program, config=os.path.dirname(paths.config))
+    return UNIT.format(python=sys.executable, launcher=paths.launcher)
 
 
 def start(paths: Paths) -> None:
@@ -76,22 +66,5 @@ def forget() -> None:
 
 
 def leave(paths: Paths) -> None:
-    """Uninstall from inside the unit: as a unit of its own, since stopping ours ends all its processes, and ours may
-    not write outside its few paths."""
+    """Uninstall from inside the unit: as a unit of its own, since stopping ours ends all its processes."""
     call("systemd-run", "--unit=" + NAME + "-leave", sys.executable, paths.program, "uninstall")
-
-
-def call(*words: str) -> None:
-    """Run one command of systemd's. Refusal with its own words when it fails."""
-    try:
-        done = subprocess.run(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=90
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refusal("{} could not be run ({}).".format(words[0], error), "Check systemd on this host.") from error
-    if done.returncode != 0:
-        said = " ".join(done.stdout.decode("utf-8", "replace").split())[:300]
-        raise Refusal(
-            "'{}' failed: {}".format(" ".join(words), said or "no reason given"),
-            "See 'systemctl status {0}' and 'journalctl -u {0}'.".format(NAME),
-        )

@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import Any, Dict, List
 
-from . import files, process, systemd
+from . import files, inits, process
 from .paths import Paths
 
 
@@ -25,9 +25,8 @@ def uninstall(paths: Paths, inside: bool = False) -> Dict[str, Any]:
 
 def _remove(paths: Paths, inside: bool) -> Dict[str, Any]:
     receipt = files.read_json(paths.receipt) or {}
-    mode = "systemd" if receipt.get("mode") == "systemd" else "supervised"
-    if mode == "systemd":
-        systemd.stop(paths)
+    mode = str(receipt.get("mode"))
+    inits.stop(paths, mode)
     if not inside:
         process.halt(paths)
     names = receipt.get("files")
@@ -39,8 +38,7 @@ def _remove(paths: Paths, inside: bool) -> Dict[str, Any]:
         files.remove(files.aside(path))
         if os.path.dirname(os.path.dirname(path)) == paths.versions:
             releases.append(os.path.dirname(path))
-    if mode == "systemd":
-        systemd.forget()
+    inits.forget(mode)
     return {"ok": True, "removed": removed, "left": _fold(paths, releases)}
 
 

@@ -1,0 +1,305 @@
+"""One agent at work: it joins, opens a session, and checks in until it is told to go."""
+
+import contextlib
+import os
+import time
+from typing import Any, Callable, Dict, Optional
+
+from . import checkin, files, identity, process, protocol, status
+from .checkin import Facts, Samples
+from .client import Answer, Console, Unreached, encoded
+from .clock import Clock
+from .log import Log
+from .paths import Paths
+from .refusal import Refusal
+from .session import OVER, Session
+
+SLOWEST = 300.0  # seconds: the longest pause between tries, before jitter
+SOONEST = 0.2  # seconds between two answers that brought something
+
+
+def chance() -> float:
+    """From 0 to 1, as random.random(), which would cost a megabyte of modules."""
+    return int.from_bytes(os.urandom(7), "big") / 2.0**56
+
+
+class Agent:
+    """`step` does what is due and leaves in `pause` the seconds until the next; an exit code ends it.
+
+    It goes by a clock that only moves forward, so a wrong clock on the host harms nothing.
+    """
+
+    def __init__(
+        self, paths: Paths, log: Log, chance: Callable[[], float] = chance, clock: Optional[Clock] = None
+    ) -> None:
+        self.paths = paths
+        self.log = log
+        self.pause = 0.0
+        self.interval = float(protocol.INTERVAL)
+        self.clock = clock or Clock()
+        self._chance = chance
+        self._settings = files.read_json(paths.config) or {}
+        url, ca, proxy = (self._settings.get(key) for key in ("url", "ca", "proxy"))
+        if not isinstance(url, str):
+            raise Refusal("The settings in {} are absent or damaged.".format(paths.config), "Install the agent again.")
+        self._console = Console(url, ca, proxy)
+        self._identity = identity.kept(paths, url)
+        self._session: Optional[Session] = None
+        self._samples = Samples(self.clock)
+        self._facts = Facts(paths.prefix)
+        self._sample_at = 0.0  # by the clock's `since`
+        self._greeted = False  # a check-in was taken in this session
+        self._reopened = False  # this session is a second try, and nothing was taken since
+        self._saved = True
+        self._failures = 0
+        self._last: Optional[int] = None
+        self._state = status.ENROLLING
+        self._trouble = ""
+        self._code = ""
+
+    def step(self) -> Optional[int]:
+        try:
+            code = self._enrol() if self._settings.get("token") else self._go_on()
+        except Unreached as error:
+            code = None
+            self._code = ""
+            self._later(str(error), status.UNREACHED)
+        if code != process.LEFT:
+            self._note()
+        return code
+
+    def rest(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Until the next step is due; samples are taken meanwhile, so that a console that is away misses little."""
+        end = self.clock.since() + self.pause
+        while True:
+            left = end - self.clock.since()
+            if left <= 0:
+                return
+            known = self._identity is not None and self._identity.agent_id is not None
+            sleep(min(left, max(0.0, self._sample_at - self.clock.since())) if known else left)
+            if known:
+                self._sample()
+
+    def close(self) -> None:
+        self._console.close()
+
+    # joining by a token
+
+    def _enrol(self) -> Optional[int]:
+        new = identity.made(self._settings["url"], self.paths.prefix, self._seed())
+        body = {
+            "token": self._settings["token"],
+            "public_key": new.public_key,
+            "version": protocol.VERSION,
+            "facts": self._facts.look(),
+        }
+        data = encoded(body)
+        signed = {"Muster-Signature": new.signature(protocol.ENROL_PATH, data)}
+        answer = self._console.post(protocol.ENROL_PATH, data, signed)
+        if answer.code == protocol.UNKNOWN_TOKEN:
+            self._forget_token()
+            if self._identity is not None and self._identity.agent_id:
+                self.log.say("The new join token was not accepted; going on as the agent that we were.")
+                return None
+            words = "The console does not accept the join token: used, expired or unknown. Install again."
+            return self._stop(words, answer)
+        agent_id, keys = answer.body.get("agent_id"), answer.body.get("keys")
+        if answer.status not in (200, 201) or not isinstance(agent_id, str):
+            self._refused(answer)
+            return None
+        new.agent_id, new.keys = agent_id, keys if isinstance(keys, list) else []
+        self._identity, self._session = new, None
+        self.log.say("Enrolled as agent {}.".format(agent_id))
+        self._forget_token()
+        self.pause = 0.0  # the first check-in is what the console calls success
+        return None
+
+    def _seed(self) -> bytes:
+        """The key that goes with the token: the same one for every try, so that a lost answer costs nothing."""
+        from . import base64url
+
+        seed = base64url.decode(self._settings.get("key"))
+        if len(seed) != 32:
+            seed = identity.new_seed()
+            self._settings["key"] = base64url.encode(seed)
+            self._save()
+        return seed
+
+    def _forget_token(self) -> None:
+        """Drop the join token from memory, and from the disk when the identity is safe there."""
+        for key in ("token", "key"):
+            self._settings.pop(key, None)
+        self._save()
+
+    def _save(self) -> None:
+        """Identity first, then the settings without the token: a kill in between only enrols again, to the same end.
+
+        While the disk will not take it we go on all the same, and try again after each check-in.
+        """
+        try:
+            if self._identity is not None:
+                self._identity.save(self.paths)
+            files.write_json(self.paths.config, self._settings)
+        except OSError as error:
+            self._saved = False
+            self._trouble = "{} The identity is in memory only until then.".format(files.refusal(error).cause)
+            self.log.say(self._trouble)
+            return
+        self._saved = True
+
+    # reporting
+
+    def _go_on(self) -> Optional[int]:
+        if self._identity is None or self._identity.agent_id is None:
+            return self._stop("There is neither an identity nor a join token here. Install the agent again.")
+        if self._session is None:
+            self._session = Session(self.paths, self._console, self._identity, self.clock)
+        if not self._session.is_open:
+            return self._open(self._session, self._identity)
+        self._sample()
+        return self._check_in(self._session)
+
+    def _open(self, session: Session, known: identity.Identity) -> Optional[int]:
+        if not known.is_here(self.paths.prefix):
+            return self._abandon()
+        if known.learn(self.paths.prefix):
+            self._save()
+        answer = session.open()
+        if answer.status != 200 or not session.is_open:
+            return self._turned_away(answer)
+        self._facts.forget()
+        self._greeted = False
+        self._take_interval(answer)
+        self.pause = 0.0
+        return None
+
+    def _check_in(self, session: Session) -> Optional[int]:
+        body = checkin.body(self._samples, self._facts, {}, self._patience() if self._greeted else 0.0)
+        wait = body.get("wait", 0.0)
+        began = self.clock.since()
+        answer = session.post(protocol.CHECKIN_PATH, body, wait, protocol.MAX_ANSWER)
+        if answer.status != 200:
+            return self._turned_away(answer)
+        if self._state != status.REPORTING:
+            self.log.say("Reporting to {}.".format(self._settings["url"]))
+        self._samples.known(len(body["samples"]))
+        self._facts.known(body.get("facts"))
+        self._greeted, self._reopened, self._failures = True, False, 0
+        self._last, self._state, self._trouble, self._code = int(time.time()), status.REPORTING, "", ""
+        self._take_interval(answer)
+        if not self._saved:
+            self._save()
+        self.pause = self._until_next(answer, wait - (self.clock.since() - began))
+        return None
+
+    def _patience(self) -> float:
+        """How long the console may wait with its answer: until the next sample, or a while that differs each time."""
+        due = self._sample_at - self.clock.since()
+        if due <= protocol.WAIT_MAX:
+            return max(0.0, due)
+        return protocol.WAIT_MIN + self._chance() * (protocol.WAIT_MAX - protocol.WAIT_MIN)
+
+    def _until_next(self, answer: Answer, early: float) -> float:
+        """At once, as a rule. A console that answers `early` (in seconds) without bringing anything is going down, or
+        has too much to do: not everybody comes back in the same moment."""
+        if answer.body.get("work") or answer.body.get("release"):
+            return SOONEST
+        return self._chance() * early if early > 0.1 else 0.0
+
+    def _sample(self) -> None:
+        if self.clock.since() >= self._sample_at:
+            self._samples.take()
+            self._facts.look()
+            self._sample_at = self.clock.since() + self.interval * (1 + protocol.JITTER * (2 * self._chance() - 1))
+
+    def _take_interval(self, answer: Answer) -> None:
+        wanted = answer.body.get("interval")
+        if isinstance(wanted, (int, float)) and wanted == wanted:  # not NaN, which json lets through
+            before, self.interval = self.interval, float(
+                min(protocol.INTERVAL_MAX, max(protocol.INTERVAL_MIN, wanted))
+            )
+            self._sample_at += min(0.0, self.interval - before)
+
+    # refusals
+
+    def _turned_away(self, answer: Answer) -> Optional[int]:
+        self._code = answer.code
+        if answer.code in OVER and not self._reopened:
+            self._reopened = True
+            self.pause = 0.0
+            return None
+        if answer.status == 401 and answer.code == protocol.UNKNOWN_AGENT:
+            return self._stop("The console no longer knows this agent. Install again to let it report.", answer)
+        if answer.status == 410 and answer.code == protocol.REMOVED:
+            return self._leave()
+        if answer.status == 403 and answer.code == protocol.PROVE_AGAIN:
+            self._doubted()
+            return None
+        self._refused(answer)
+        return None
+
+    def _abandon(self) -> int:
+        """This disk is a copy of another instance's: that one goes on with the identity, and we have none."""
+        self.log.say("This is another instance than the one that the agent was enrolled on. Its identity is dropped.")
+        self._identity = self._session = None
+        with contextlib.suppress(OSError):  # it is not looked at again, being another instance's
+            files.remove(self.paths.identity)
+            files.remove(self.paths.epoch)
+        return self._stop("This machine is a copy of another one, whose identity it must not use. Install again here.")
+
+    def _doubted(self) -> None:
+        """Two machines use this identity, the console says. A person may settle that there: ask again, slowly."""
+        if self._session is not None:
+            self._session.close()
+        self._later(
+            "The console has suspended this agent: its identity is used by two machines. Approve it in the console, "
+            "or install again.",
+            status.SUSPENDED,
+        )
+        self.pause = SLOWEST * (0.5 + self._chance() / 2)
+
+    def _refused(self, answer: Answer) -> None:
+        error = answer.body.get("error")
+        said = error.get("message") if isinstance(error, dict) else None
+        words = "The console answered {}: {}".format(answer.status, str(said)[:300] if said else "no reason given")
+        self._code = answer.code
+        self._later(words, status.UNREACHED)
+        self.pause = max(self.pause, answer.retry_after)
+
+    def _later(self, words: str, state: str) -> None:
+        """Back off with full jitter, so that thousands of agents do not come back at once."""
+        if words != self._trouble:
+            self.log.say(words)
+        self._state, self._trouble = state, words
+        self._failures += 1
+        self.pause = max(0.5, self._chance() * min(SLOWEST, 2.0 ** min(self._failures, 10)))
+
+    def _stop(self, words: str, answer: Optional[Answer] = None) -> int:
+        self.log.say(words)
+        self._state, self._trouble, self._code = status.UNWELCOME, words, answer.code if answer else ""
+        return process.UNWELCOME
+
+    def _leave(self) -> int:
+        """The console removed us: uninstall, and leave nothing, not even a last line in the log."""
+        from . import inits
+        from .uninstall import uninstall
+
+        self.log.say("The console removed this server's agent. Uninstalling.")
+        try:
+            if not inits.leave(self.paths):
+                uninstall(self.paths, inside=True)
+        except Refusal as error:
+            self.log.say("{} {}".format(error.cause, error.fix))
+        return process.LEFT
+
+    def _note(self) -> None:
+        said: Dict[str, Any] = {
+            "state": self._state,
+            "agent_id": self._identity.agent_id if self._identity else None,
+            "last_heartbeat": self._last,
+            "trouble": self._trouble or None,
+            "code": self._code or None,
+            "skew": self.clock.skew(),
+            "in_memory": not self._saved,
+        }
+        status.note(self.paths, said)

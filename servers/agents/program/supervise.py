@@ -1,0 +1,93 @@
+"""Keep the installed version running, in every mode: what systemd, an init script or `boot` starts is this.
+
+It runs from the launcher, a copy of the program that an update does not touch, and starts whatever `current` leads to.
+It loads little: it stays for as long as the host does.
+"""
+
+import os
+import signal
+import time
+from typing import Optional
+
+from . import process
+from .log import Log
+from .paths import Paths
+from .process import ENDING, FINAL, HALTED, HANDED
+
+STEADY = 60.0  # seconds after which a run counts as healthy again
+SLOWEST = 60.0  # seconds between two tries of a program that will not stay up
+
+
+def supervise(paths: Paths) -> int:
+    """Keep `run` alive until it ends for good or somebody halts us. Its crashes go to the log.
+
+    Signals stay blocked and are fetched one by one: a handler could fire between a fork and our knowing of the child.
+    """
+    lock = process.take(paths)
+    os.set_inheritable(lock, True)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING + (signal.SIGCHLD,))
+    log = Log(paths.log)
+    pause = 1.0
+    while True:
+        began = time.monotonic()
+        child = start(paths, lock)
+        process.sign(lock, os.getpid(), child)
+        code = watch(child)
+        if code in FINAL:
+            return code
+        pause = 1.0 if time.monotonic() - began > STEADY else pause
+        log.say("The agent ended unexpectedly ({}); starting it again in {:.0f} s.".format(code, pause))
+        process.sign(lock, os.getpid())
+        if signal.sigtimedwait(ENDING, pause) is not None:
+            return HALTED
+        pause = min(SLOWEST, pause * 2)
+
+
+def start(paths: Paths, lock: int) -> int:
+    """The pid of a new `run`, which holds the lock too, and writes its complaints to the log. It runs from its
+    version's own file, so that it can load the rest of itself when `current` leads elsewhere already."""
+    words = process.command(os.path.realpath(paths.program), "run")
+    environment = dict(os.environ)
+    environment[HANDED] = str(lock)
+    complaints = _complaints(paths)
+    child = os.fork()
+    if child:
+        os.close(complaints)
+        return child
+    try:
+        os.dup2(complaints, 2)
+        os.chdir("/")
+        os.execve(words[0], words, environment)  # noqa: S606 - of this program, by this Python
+    finally:  # the child never goes on as a second supervisor
+        os._exit(127)
+
+
+def watch(child: int) -> int:
+    """The exit code of the child, or its signal as a negative number; HALTED once we were asked to end and it has."""
+    while True:
+        code = _ended(child)
+        if code is not None:
+            return code
+        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60)
+        if got is not None and got.si_signo in ENDING:
+            os.kill(child, signal.SIGTERM)
+            if not process.until(lambda: _ended(child) is not None, 5):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            return HALTED
+
+
+def _ended(child: int) -> Optional[int]:
+    """How it ended; None while it runs."""
+    pid, how = os.waitpid(child, os.WNOHANG)
+    if pid == 0:
+        return None
+    return -os.WTERMSIG(how) if os.WIFSIGNALED(how) else os.WEXITSTATUS(how)
+
+
+def _complaints(paths: Paths) -> int:
+    """Where a crash writes its traceback: the log, or nowhere when the disk will not have it."""
+    try:
+        return os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
