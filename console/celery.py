@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "webhooks-due": {"task": "webhooks.due", "schedule": 3.0, "options": {"expires": 10}},
     "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
     "agents-widen-releases": {"task": "agents.widen_releases", "schedule": 60.0, "options": {"expires": 60}},
+    "agents-tidy-claims": {"task": "agents.tidy_claims", "schedule": 15.0, "options": {"expires": 15}},
     "agents-work-over": {"task": "agents.work_over", "schedule": 30.0, "options": {"expires": 30}},
     "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},

@@ -145,10 +145,14 @@ def _wanted(now: datetime, account_id: Any = None) -> dict[Any, tuple[Any, list[
 
 
 def _under_way() -> set[UUID]:
-    """The servers of every job that has one and is not ended: installs, actions …"""
+    """The servers of every job that changes one and is not ended: installs, actions …"""
     ids: set[UUID] = set()
     for model in apps.get_models():
-        if issubclass(model, Job) and any(field.name == "server" for field in model._meta.fields):
+        if (
+            issubclass(model, Job)
+            and model.changes_server
+            and any(field.name == "server" for field in model._meta.fields)
+        ):
             active = model._default_manager.active().filter(server__isnull=False)
             ids.update(active.values_list("server_id", flat=True)[: watching.ALL])
     return ids

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
-from accounts.models import CloudAccount
+from accounts.models import CloudAccount, SyncRun
 from accounts.signals import account_removed
+from console.lib.jobs.signals import ended
 from providers.models import Customer
 from providers.signals import customer_closing, sandbox_resetting
-from servers.agents import checkin, enrol
-from servers.agents.models import Agent
+from servers.agents import challenging, checkin, claiming, enrol
+from servers.agents.models import Agent, Challenge, Claim
 from servers.models import Server
 from servers.signals import servers_gone
 
@@ -38,6 +40,22 @@ def take_agents_off_gone_servers(ids: list[UUID], **_: Any) -> None:
 def take_agent_off_server(instance: Server, **_: Any) -> None:
     """A live agent has a server (a constraint holds it), so it leaves before the row goes."""
     enrol.end(Agent.objects.filter(server=instance), Agent.State.LEAVING)
+
+
+@receiver(ended, sender=Challenge)
+def look_at_its_claims_again(pk: Any, **_: Any) -> None:
+    """Those that answered are settled; the others get another chance, or none for a while."""
+    challenging.over(pk)
+    server = Challenge.objects.values_list("server__account__endpoint__provider", flat=True).get(pk=pk)
+    transaction.on_commit(lambda: claiming.look_soon(server))
+
+
+@receiver(ended, sender=SyncRun)
+def match_claims_with_what_was_read(pk: Any, **_: Any) -> None:
+    """Servers may have appeared that machines wait for."""
+    provider = SyncRun.objects.values_list("account__endpoint__provider", flat=True).get(pk=pk)
+    if Claim.objects.filter(provider=provider, state__in=(Claim.State.WAITING, Claim.State.PENDING)).exists():
+        transaction.on_commit(lambda: claiming.look_soon(provider))
 
 
 @receiver(sandbox_resetting)

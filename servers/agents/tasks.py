@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from celery import shared_task
 from django.db import close_old_connections
 
-from servers.agents import releasing, silence, work
+from console.lib.jobs.kinds import answers
+from servers.agents import challenging, claiming, looking, releasing, silence, work
+from servers.agents.models import Challenge
+
+challenge = answers(challenging.CHALLENGE, Challenge, seconds=60.0, attempts=8)(challenging.perform)
+
+
+@shared_task(name=claiming.LOOK, ignore_result=True)
+def look(provider: str) -> None:
+    """Which servers are the machines that claim at this provider?"""
+    close_old_connections()
+    looking.look(UUID(provider))
+
+
+@shared_task(name="agents.tidy_claims", ignore_result=True)
+def tidy_claims() -> None:
+    """Beat's question: which claims are over, and which wait to be looked at?"""
+    close_old_connections()
+    claiming.tidy()
 
 
 @shared_task(name="agents.silent", ignore_result=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
@@ -65,6 +65,8 @@ class Job(models.Model):
     ended_at = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     outcome = models.TextField(blank=True)  # how it ended, or why it waits, in words
+
+    changes_server: ClassVar[bool] = True  # the `server` of such a row, if it has one, is read often meanwhile
 
     objects = JobQuerySet.as_manager()
 

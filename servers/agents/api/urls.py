@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from servers.agents.api import views
+from servers.agents.api import claims, views
 from servers.agents.program import protocol
 
 
@@ -13,6 +13,8 @@ def below(whole: str) -> str:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path(below(protocol.CLAIM_PATH), claims.claim),
+    path(below(protocol.PROOF_PATH), claims.proof),
     path(below(protocol.ENROL_PATH), views.enrol),
     path(below(protocol.SESSION_PATH), views.session),
     path(below(protocol.HEARTBEAT_PATH), views.heartbeat),

@@ -86,6 +86,8 @@ class Challenge(Job):
     placed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
 
+    changes_server = False
+
     class Meta(Job.Meta):
         constraints = [
             models.UniqueConstraint(fields=["server"], name="one_active_challenge", condition=Q(state__in=ACTIVE))

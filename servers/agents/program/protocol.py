@@ -88,6 +88,8 @@ STARTED, DONE, FAILED, INTERRUPTED, REFUSED, EXPIRED = (
 CHALLENGE = "muster-claim"
 CHALLENGE_LINE = "# muster-claim: "
 CHALLENGE_PROPERTY = "guestinfo.muster.claim"
+# Root writes a line of this and its public key to the serial console, where the console reads it as a second proof.
+CONSOLE_KEY = "muster-claim-key: "
 
 MAX_BODY = 64 * 1024  # bytes, in both directions
 MAX_TEXT = 128  # characters of any one string in facts and metrics
