@@ -33,8 +33,10 @@ class Identity:
 
     def signature(self, path: str, data: bytes) -> str:
         """Of a request outside of a session."""
-        digest = hashlib.sha256(data).hexdigest()
-        return base64url.encode(ed25519.sign(self.seed, protocol.signed_text("POST", path, digest)))
+        return self.signed(protocol.signed_text("POST", path, hashlib.sha256(data).hexdigest()))
+
+    def signed(self, text: bytes) -> str:
+        return base64url.encode(ed25519.sign(self.seed, text))
 
     def is_here(self, root: str) -> bool:
         """Whether this still is the instance that the key was made on."""
