@@ -86,6 +86,8 @@ class SmallConsole:
             return reply
 
     def _own(self, path: str, body: dict[str, Any], data: bytes, signed: dict[str, str]) -> Reply:
+        if not signed["Muster-Signature"]:
+            return refused(400, "bad_request")
         digest = hashlib.sha256(data).hexdigest()
         if path == protocol.ENROL_PATH:
             return self._enrol(body, protocol.signed_text("POST", path, digest), signed)
@@ -189,6 +191,9 @@ class SmallConsole:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(int(console.time()))
 
             def log_message(self, format: str, *args: object) -> None:
                 """Silent."""
