@@ -134,6 +134,77 @@ def test_an_install_without_room_says_so_and_succeeds_once_there_is_some(host: H
     assert host.call("install", *words[1:], "--wait", "20")["reporting"] is True
 
 
+def test_a_running_agent_killed_at_any_point_is_the_same_agent_when_it_comes_back(
+    host: Host, console: SmallConsole, full_or: Callable[[int, int], int]
+) -> None:
+    installed_but_not_started(host, console)
+    points = 0
+    for point in range(1, 100, full_or(1, 2)):
+        taken = len(console.checkins())
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLER, str(point), host.paths.program, "run"],
+            env=host.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        process.until(
+            lambda child=child, taken=taken: child.poll() is not None or len(console.checkins()) > taken + 1, 20
+        )
+        killed = child.poll() == -9
+        child.kill()
+        child.wait()
+        assert_whole(host)
+        assert len(console.agents) <= 1
+        points += killed
+        if not killed:  # it had enrolled and checked in twice before it came so far
+            break
+        if point % 10 == 1:  # what it had come to is begun anew
+            console.tokens[TOKEN] = ""
+            console.agents.clear()
+            host.call("uninstall")
+            installed_but_not_started(host, console)
+    assert points > 5
+    host.call("boot")
+    assert process.until(lambda: host.call_any("status", "--json")["reporting"], 20), host.log()
+    assert list(console.agents) == ["agent-1"]
+
+
+def installed_but_not_started(host: Host, console: SmallConsole) -> None:
+    """The agent with a token that it has not used."""
+    away = console.url
+    console.rule = lambda path, body: (503, {"error": {"code": "away", "message": "Later."}})
+    host.install(away)
+    host.call("halt")
+    console.rule = lambda path, body: None
+
+
+def test_supervisor_and_agent_killed_together_come_back_by_boot(host: Host, console: SmallConsole) -> None:
+    host.install(console.url, TOKEN, "--wait", "20")
+    for times in range(1, 6):
+        for pid in process.holders(host.paths) or []:
+            os.kill(pid, 9)
+        assert process.until(lambda: process.holders(host.paths) is None, 5)
+        host.call("boot")
+        console.wait(lambda times=times: len(console.agents["agent-1"].boots) > times)
+    assert list(console.agents) == ["agent-1"]
+
+
+def test_an_agent_that_starts_on_a_full_disk_reports_all_the_same(host: Host, console: SmallConsole) -> None:
+    host.install(console.url, TOKEN, "--wait", "20")
+    host.call("halt")
+    kept = Path(host.paths.identity).read_text()
+    taken = len(console.checkins())
+    child = subprocess.Popen(
+        process.command(host.paths.launcher, "supervise"),
+        env=host.environment,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    try:
+        console.wait(lambda: len(console.checkins()) > taken + 2)
+        assert Path(host.paths.identity).read_text() == kept
+    finally:
+        child.terminate()
+        assert child.wait(20) == process.HALTED
+
+
 def test_two_installs_at_once_end_with_one_agent(host: Host, console: SmallConsole) -> None:
     for name in ("one", "two"):
         (host.folder / name).write_text(TOKEN)
