@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("servers.web.urls")),  # /servers/ /activity/
     path("provider/", include("console.portal.provider.urls")),
     path("accounts/", include("accounts.web.urls")),
+    path("machines/", include("servers.agents.web.urls")),
     path("installs/", include("servers.installs.web.urls")),
     path("", include("servers.actions.web.urls")),  # /servers/new /actions/
     # Not allauth.urls: its pages of other sign-ins let people connect them by themselves (console/portal/oidc.py).

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
+from servers.agents.models import Claim
 from servers.installs import install
 from servers.installs.models import InstallBatch
 from tests.conftest import People
 from tests.factories import ServerFactory
 from tests.test_server_list import agent
 
-APPS = ("servers", "accounts", "installs")
+APPS = ("servers", "accounts", "installs", "agents")
 METHODS = {  # each address, with the methods that it answers; a new one without a line here fails the walk
     "servers:list": "get", "servers:server": "get", "servers:row": "get", "servers:remove-agent": "get post",
     "servers:activity": "get", "accounts:list": "get", "accounts:account": "get", "accounts:sync": "post",
     "installs:new": "get post", "installs:batch": "get", "installs:confirm-host-keys": "post",
     "installs:retry": "get post", "installs:cancel": "get post", "installs:host": "get",
     "installs:forget-host-key": "get post",
+    "agents:machines": "get", "agents:approve": "get post", "agents:refuse": "post", "agents:by-network": "post",
 }  # fmt: skip
-OPEN_TO_ALL = ("servers:list", "servers:activity", "accounts:list", "installs:new")  # each shows only what is one's own
+OPEN_TO_ALL = (
+    "servers:list",
+    "servers:activity",
+    "accounts:list",
+    "installs:new",
+    "agents:machines",
+)  # each shows only what is one's own
 
 
 def names(patterns: list[URLPattern | URLResolver], app: str = "") -> Iterator[str]:
@@ -43,14 +53,18 @@ def addresses(people: People) -> dict[str, str]:
     server = ServerFactory(account=people.account, addresses=[{"ip": "192.0.2.7", "version": 4, "kind": "fixed"}])
     batch = install.start([server], by=people.alice, customer=people.customer, user="root", password="x")
     agent(server)
-    ids = {"servers": server.pk, "accounts": people.account.pk, "installs": batch.pk, "hosts": batch.installs.get().pk}
+    waiting = Claim.objects.create(
+        provider=people.customer.provider, public_key="k", code="ABCD-2345", state="pending", version="0.2.0",
+        address="192.0.2.9", customers=[people.customer.pk], expires_at=timezone.now() + timedelta(days=1),
+    )  # fmt: skip
+    ids = {"servers": server.pk, "accounts": people.account.pk, "installs": batch.pk, "hosts": batch.installs.get().pk,
+           "agents": waiting.pk, "workspaces": people.customer.pk}  # fmt: skip
 
     def address(name: str) -> str:
         if name in OPEN_TO_ALL:
             return reverse(name)
-        return reverse(
-            name, args=[ids["hosts" if name in ("installs:host", "installs:forget-host-key") else name.split(":")[0]]]
-        )
+        kind = {"installs:host": "hosts", "installs:forget-host-key": "hosts", "agents:by-network": "workspaces"}
+        return reverse(name, args=[ids[kind.get(name, name.split(":")[0])]])
 
     return {name: address(name) for name in METHODS}
 

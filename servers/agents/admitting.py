@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts import calling
+from accounts import calling, ready
 from accounts.clouds import ServerFacts
 from accounts.clouds.acting import ActingDriver
 from accounts.clouds.operations import Operation
@@ -28,6 +28,7 @@ from console.lib.faults import Fault
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import JobState
 from console.models import User
+from providers.models import Customer
 from servers.actions.models import Action
 from servers.agents import alarms, enrol
 from servers.agents.models import Agent, Claim
@@ -126,6 +127,8 @@ def approve(claim: Claim, server: Server, by: User) -> Agent:
     """
     if claim.server_id not in (None, server.pk) and claim.level == 3:
         raise Denied("This machine proved to be another server.", "another_server")
+    if words := ready.refusal(server.account, owner=server.customer):
+        raise Denied(words, "account_not_ready")
     try:
         with calling.calling(server.account, PATIENCE) as driver:
             facts = driver.server(server.external_id)
@@ -158,6 +161,16 @@ def refuse(claim: Claim, customers: Iterable[UUID], by: User) -> None:
             audit.note(audit.Actor.of(by), "claim.refused", target=held, customer_id=customer,
                        detail={"code": held.code, "address": held.address})  # fmt: skip
             notify.changed(customer, "machines")
+
+
+def allow_network(customer: Customer, allow: bool, by: User) -> None:
+    """Level 2 for this customer's machines, or not. The same again changes nothing."""
+    with transaction.atomic():
+        changed = Customer.objects.filter(pk=customer.pk, admit_by_network=not allow).update(admit_by_network=allow)
+        if changed:
+            audit.note(audit.Actor.of(by), "customer.admits_by_network", target=customer, customer_id=customer.pk,
+                       detail={"allowed": allow})  # fmt: skip
+            notify.changed(customer.pk, "machines")
 
 
 def pend(claim: Claim, customers: Iterable[UUID], server: UUID | None, level: int, words: str) -> None:

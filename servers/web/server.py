@@ -19,7 +19,7 @@ from console.models import AuditEntry
 from console.templatetags.look import duration, megabytes
 from servers import watching
 from servers.agents import checkin
-from servers.agents.models import Agent
+from servers.agents.models import Agent, Claim
 from servers.installs import install
 from servers.models import Server
 from servers.presence import Presence, word
@@ -56,6 +56,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "agent_facts": _agent_facts(row),
         "disks": _disks(row.agent),
         "memory_figures": _memory(row.agent),
+        "claims": Claim.objects.filter(server=server, state=Claim.State.PENDING)[:5],
         "install_href": f"{reverse('installs:new')}?ids={pk}",
         "latest": latest,
         "failed": latest if latest and latest.state == "failed" and row.presence == Presence.MISSING else None,
