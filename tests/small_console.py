@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,7 +170,8 @@ class SmallConsole:
             assert self.changed.wait_for(true, seconds), f"did not happen; heard {self.paths()}"
 
     @contextlib.contextmanager
-    def serving(self, port: int = 0) -> Iterator[SmallConsole]:
+    def serving(self, context: ssl.SSLContext | None = None) -> Iterator[SmallConsole]:
+        """At `url` until the end of the block; over HTTPS, as localhost, with a context."""
         console = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -204,8 +206,11 @@ class SmallConsole:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that was killed is no error of ours."""
 
-        server = Server(("127.0.0.1", port), Handler)
+        server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{server.server_port}"
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            self.url = f"https://localhost:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

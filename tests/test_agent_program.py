@@ -15,6 +15,7 @@ import pytest
 
 from servers.agents.program import build, process, protocol
 from servers.agents.program.paths import Paths
+from tests.bench.bench_agent import memory
 from tests.small_console import SmallConsole, refused
 
 TOKEN = "join-token-one"
@@ -121,7 +122,7 @@ def test_the_whole_life_of_an_agent_under_each_python(version: tuple, tmp_path: 
 
         status = host.status()
         assert status["reporting"] and status["running"] and status["agent_id"] == "agent-1"
-        assert resident(status["pids"]) < 30 * 1024
+        assert memory(status["pids"]) < 30
         for secret in (host.paths.identity, host.paths.config):
             assert stat.S_IMODE(os.stat(secret).st_mode) == 0o600
         settings = json.loads(Path(host.paths.config).read_text())
@@ -140,12 +141,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def resident(pids: list[int]) -> int:
-    """What the processes keep in memory together, in KiB; pages that they share count once (proc(5): Pss)."""
-    lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def test_the_packed_agent_is_small_and_the_same_bytes_each_time(tmp_path: Path) -> None:

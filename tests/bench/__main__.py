@@ -55,6 +55,7 @@ def ground() -> Iterator[None]:
                 REDIS_URL=eng.redis_url,
                 SECRET_KEY=eng.secret_key,
                 SEAL_KEYS=eng.seal_keys,
+                SIGN_KEYS=eng.sign_keys,
                 LOG_LEVEL="ERROR",
             )
             _django()

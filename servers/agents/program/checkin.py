@@ -23,10 +23,12 @@ class Samples:
         del self._waiting[: -protocol.MAX_SAMPLES]
 
     def told(self, room: int) -> List[Dict[str, Any]]:
-        """The oldest that fit into so many bytes, each with its time by the console's clock as it is known now."""
+        """The oldest that fit into so many bytes, each with its time by the console's clock: the same one each time
+        that it is told, so that a sample is known again."""
         found: List[Dict[str, Any]] = []
         for moment, sample in self._waiting:
-            found.append(dict(sample, at=int(self._clock.at(moment))))
+            sample.setdefault("at", int(self._clock.at(moment)))
+            found.append(sample)
             room -= len(client.encoded(found[-1])) + 1
             if room < 0:
                 return found[:-1]
