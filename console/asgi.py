@@ -1,4 +1,4 @@
-"""The ASGI entry: Django for HTTP, Channels for the browsers' hints."""
+"""The ASGI entry: the agents' hot path first, then Django for HTTP, and Channels for the browsers' hints."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from console.consumers import HintsConsumer  # noqa: E402
+from servers.agents.lean.front import Front  # noqa: E402
 
-application = ProtocolTypeRouter(
+router = ProtocolTypeRouter(
     {
         "http": django_app,
         "websocket": AllowedHostsOriginValidator(
@@ -24,3 +25,4 @@ application = ProtocolTypeRouter(
         ),
     }
 )
+application = Front(router)

@@ -35,6 +35,7 @@ app.conf.beat_schedule = {
     "agents-widen-releases": {"task": "agents.widen_releases", "schedule": 60.0, "options": {"expires": 60}},
     "agents-tidy-claims": {"task": "agents.tidy_claims", "schedule": 15.0, "options": {"expires": 15}},
     "agents-work-over": {"task": "agents.work_over", "schedule": 30.0, "options": {"expires": 30}},
+    "agents-samples": {"task": "agents.samples", "schedule": 900.0, "options": {"expires": 900}},
     "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-ssh-credentials": {"task": "installs.forget", "schedule": 60.0, "options": {"expires": 60}},
     "forget-first-passwords": {"task": "actions.forget", "schedule": 300.0, "options": {"expires": 300}},

@@ -13,18 +13,30 @@ import django
 import uvicorn
 
 
+class Server(uvicorn.Server):
+    """Tells the application that the end is near, so that agents which wait are let go instead of cut off."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        from console.asgi import application
+
+        application.leave()
+        await super().shutdown(sockets)
+
+
 def main() -> None:
     """Until SIGTERM; requests that run get two seconds more."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     django.setup()
     from django.conf import settings
 
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             "console.asgi:application",
             log_config=None,  # Django's LOGGING holds
             access_log=False,  # django-structlog writes one line a request, with its id
-            lifespan="off",
+            lifespan="on",  # what agents brought is written at the end
+            loop="uvloop",
+            http="httptools",
             ws="websockets-sansio",
             ws_max_size=65536,
             server_header=False,

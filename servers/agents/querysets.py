@@ -9,10 +9,17 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from servers.agents.program import protocol
+
+
+def silent_after() -> timedelta:
+    """So long after an agent was last heard it is offline: three check-ins and a little more are missing."""
+    return timedelta(seconds=3 * min(settings.AGENT_INTERVAL, protocol.WAIT_MAX) + 15)
+
 
 def heard_since() -> datetime:
-    """An agent that was not heard since this moment is offline: three heartbeats and a little more are missing."""
-    return timezone.now() - timedelta(seconds=3 * settings.AGENT_INTERVAL + 15)
+    """An agent that was not heard since this moment is offline."""
+    return timezone.now() - silent_after()
 
 
 class AgentQuerySet(models.QuerySet[Any]):

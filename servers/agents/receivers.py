@@ -15,7 +15,7 @@ from accounts.signals import account_removed
 from console.lib.jobs.signals import ended
 from providers.models import Customer
 from providers.signals import customer_closing, sandbox_resetting
-from servers.agents import challenging, checkin, claiming, enrol
+from servers.agents import challenging, checkin, claiming, enrol, samples
 from servers.agents.models import Agent, Challenge, Claim
 from servers.models import Server
 from servers.signals import servers_gone
@@ -40,6 +40,7 @@ def take_agents_off_gone_servers(ids: list[UUID], **_: Any) -> None:
 def take_agent_off_server(instance: Server, **_: Any) -> None:
     """A live agent has a server (a constraint holds it), so it leaves before the row goes."""
     enrol.end(Agent.objects.filter(server=instance), Agent.State.LEAVING)
+    samples.forget([instance.pk])
 
 
 @receiver(ended, sender=Challenge)

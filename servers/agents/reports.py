@@ -164,6 +164,14 @@ def _whole(value: Any, name: str, most: int) -> int | None:
     return None if number is None else int(value)
 
 
+def release(value: Any) -> tuple[str, str, str]:
+    """The `release` of a check-in: version, state and reason."""
+    given = _object(value, "release")
+    names = ("version", "state", "reason")
+    version, state, reason = (_text(given.get(name), f"release.{name}") or "" for name in names)
+    return version[:40], state, reason
+
+
 def work(value: Any) -> list[Told]:
     """The `work` of a check-in, as `work.tell` takes it."""
     return _list(value, "work", protocol.MAX_RESULTS, _told)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 
 from console.lib import signing
-from servers.agents import checkin, waking
+from servers.agents import checkin, cloning, waking
 from servers.agents.models import Agent
 
 MOST: Final = 2**53  # of an epoch and of a sequence: what every language counts exactly
@@ -46,13 +46,15 @@ def open(agent_id: UUID, epoch: int, version: str, instance_id: str, text: bytes
     The session before it is over, but remembered: whoever goes on with it is a second machine. UnknownAgent, Removed,
     ProveAgain (also for another instance than it was given to), WrongSignature, EpochUsed.
     """
-    agent = Agent.objects.filter(pk=agent_id).only("state", "public_key", "instance_id", "epoch").first()
+    columns = "state", "public_key", "instance_id", "epoch", "server__customer_id"
+    agent = Agent.objects.filter(pk=agent_id).select_related("server").only(*columns).first()
     if agent is None or agent.public_key is None:
         raise checkin.UnknownAgent
     if not signing.verifies(signing.decode(agent.public_key), signature, text):
         raise WrongSignature
     checkin.refuse(agent.state)
     if agent.instance_id and instance_id and agent.instance_id.lower() != instance_id.lower():
+        cloning.other_instance(agent, instance_id)
         raise checkin.ProveAgain
     if epoch <= agent.epoch:
         raise EpochUsed(agent.epoch)

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import close_old_connections
 
 from console.lib.jobs.kinds import answers
-from servers.agents import challenging, claiming, looking, releasing, silence, work
+from servers.agents import challenging, claiming, looking, releasing, samples, silence, work
 from servers.agents.models import Challenge
 
 challenge = answers(challenging.CHALLENGE, Challenge, seconds=60.0, attempts=8)(challenging.perform)
@@ -47,3 +47,11 @@ def widen_releases() -> None:
     """Beat's question: which versions of the agent may go to more of them?"""
     close_old_connections()
     releasing.widen()
+
+
+@shared_task(name="agents.samples", ignore_result=True)
+def roll_samples() -> None:
+    """Beat's question: which samples become means, and which are over?"""
+    close_old_connections()
+    samples.prepare()
+    samples.roll_up()
