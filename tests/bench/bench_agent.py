@@ -45,7 +45,11 @@ def agent(folder: Path, console: SmallConsole) -> Iterator[list[int]]:
     """The pids of an installed agent that reports."""
     from servers.agents.program import build
 
-    env = {"PATH": os.environ["PATH"], "MUSTER_AGENT_PREFIX": str(folder / "host")}
+    env = {
+        "PATH": os.environ["PATH"],
+        "MUSTER_AGENT_PREFIX": str(folder / "host"),
+        "SSL_CERT_FILE": str(folder / "cert.pem"),  # in place of the system's, as OpenSSL reads it
+    }
     (folder / "token").write_text("join-token-one")
 
     def call(*words: str) -> dict[str, object]:
@@ -56,8 +60,7 @@ def agent(folder: Path, console: SmallConsole) -> Iterator[list[int]]:
         assert said["ok"], said
         return said
 
-    trust = ["--ca-file", str(folder / "cert.pem")]
-    call("install", "--url", console.url, "--token-file", str(folder / "token"), *trust, "--wait", "20")
+    call("install", "--url", console.url, "--token-file", str(folder / "token"), "--wait", "20")
     try:
         found = call("status", "--json")["pids"]
         assert isinstance(found, list)
