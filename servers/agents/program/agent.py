@@ -1,9 +1,12 @@
-"""One agent at work: it joins, opens a session, and checks in until it is told to go."""
+"""One agent at work: it joins, opens a session, and checks in until it is told to go.
+
+What few agents need, or seldom, is loaded when it is needed: claims, work, updates.
+"""
 
 import contextlib
 import os
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from . import checkin, files, identity, process, protocol, status
 from .checkin import Facts, Samples
@@ -14,8 +17,13 @@ from .paths import Paths
 from .refusal import Refusal
 from .session import OVER, Session
 
+if TYPE_CHECKING:
+    from .claim import Claim
+    from .errands import Errands
+
 SLOWEST = 300.0  # seconds: the longest pause between tries, before jitter
 SOONEST = 0.2  # seconds between two answers that brought something
+BUSY = 1.0  # seconds that the console may wait with its answer while a script runs here: what it writes should be seen
 
 
 def chance() -> float:
@@ -56,6 +64,8 @@ class Agent:
         self._state = status.ENROLLING
         self._trouble = ""
         self._code = ""
+        self._claim: Optional["Claim"] = None
+        self._errands: Optional["Errands"] = None
 
     def step(self) -> Optional[int]:
         try:
@@ -81,6 +91,7 @@ class Agent:
                 self._sample()
 
     def close(self) -> None:
+        self._end_errands()
         self._console.close()
 
     # joining by a token
@@ -113,6 +124,57 @@ class Agent:
         self._forget_token()
         self.pause = 0.0  # the first check-in is what the console calls success
         return None
+
+    # joining by a claim
+
+    def _ask_in(self) -> None:
+        """An image brought us: claim, until the console knows which instance this is."""
+        known = self._identity
+        if known is None or not self._is_here(known):
+            known = self._identity = identity.made(self._settings["url"], self.paths.prefix)
+            self._claim = None
+            self._save()
+        if self._claim is None:
+            from .claim import Claim
+
+            self._claim = Claim(self.paths, self._console, known, self._settings, self.log)
+        answer = self._claim.round(self.clock)
+        agent_id = answer.body.get("agent_id")
+        if answer.status == 200 and isinstance(agent_id, str):
+            known.agent_id, known.keys = agent_id, self._pinned(answer)
+            self._claim.ended()
+            self._claim = self._session = None
+            self.log.say("Admitted as agent {}.".format(agent_id))
+            self._save()
+            self.pause = 0.0
+        elif answer.status == 202:
+            self._state, self._trouble, self._code, self._failures = status.CLAIMING, "", "", 0
+            self.pause = self._claim.retry * (0.8 + 0.4 * self._chance())
+        else:
+            self._refused(answer)
+
+    def _is_here(self, known: identity.Identity) -> bool:
+        """Whether this still is the instance that the key was made on, also by its cloud's word, where that was had."""
+        told = known.instance.get("service")
+        if not known.is_here(self.paths.prefix) or not told:
+            return known.is_here(self.paths.prefix)
+        from .claim import channel_of
+
+        now = channel_of(self.paths, self._settings)[1]
+        return now is None or now.instance_id() in (None, told)
+
+    def _pinned(self, answer: Answer) -> List[Dict[str, Any]]:
+        """The keys that the image brought; whoever answers for the console cannot add to them."""
+        keys = self._settings.get("keys") or answer.body.get("keys")
+        return keys if isinstance(keys, list) else []
+
+    def _begin_anew(self, words: str) -> None:
+        """Claim as a machine that nobody knows, with a key that nobody knows."""
+        self.log.say(words)
+        self._identity = self._session = self._claim = None
+        self._end_errands()
+        self._state, self._trouble = status.CLAIMING, ""
+        self.pause = self._chance() * 5.0
 
     def _seed(self) -> bytes:
         """The key that goes with the token: the same one for every try, so that a lost answer costs nothing."""
@@ -151,16 +213,19 @@ class Agent:
 
     def _go_on(self) -> Optional[int]:
         if self._identity is None or self._identity.agent_id is None:
+            if self._settings.get("channel"):
+                self._ask_in()
+                return None
             return self._stop("There is neither an identity nor a join token here. Install the agent again.")
         if self._session is None:
             self._session = Session(self.paths, self._console, self._identity, self.clock)
         if not self._session.is_open:
             return self._open(self._session, self._identity)
         self._sample()
-        return self._check_in(self._session)
+        return self._check_in(self._session, self._identity)
 
     def _open(self, session: Session, known: identity.Identity) -> Optional[int]:
-        if not known.is_here(self.paths.prefix):
+        if not self._is_here(known):
             return self._abandon()
         if known.learn(self.paths.prefix):
             self._save()
@@ -173,8 +238,14 @@ class Agent:
         self.pause = 0.0
         return None
 
-    def _check_in(self, session: Session) -> Optional[int]:
-        body = checkin.body(self._samples, self._facts, {}, self._patience() if self._greeted else 0.0)
+    def _check_in(self, session: Session, known: identity.Identity) -> Optional[int]:
+        errands = self._run_errands(known)
+        more = errands.news(session)
+        if not session.is_open:  # its end showed while output was sent
+            self.pause = 0.0
+            return None
+        patience = self._patience() if self._greeted else 0.0
+        body = checkin.body(self._samples, self._facts, more, min(patience, BUSY) if errands.busy else patience)
         wait = body.get("wait", 0.0)
         began = self.clock.since()
         answer = session.post(protocol.CHECKIN_PATH, body, wait, protocol.MAX_ANSWER)
@@ -189,8 +260,23 @@ class Agent:
         self._take_interval(answer)
         if not self._saved:
             self._save()
-        self.pause = self._until_next(answer, wait - (self.clock.since() - began))
-        return None
+        code = errands.take(answer, more)
+        early = wait - (self.clock.since() - began)
+        self.pause = SOONEST if errands.busy else self._until_next(early)
+        return code
+
+    def _run_errands(self, known: identity.Identity) -> "Errands":
+        if self._errands is None:
+            from .errands import Errands
+
+            self._errands = Errands(self.paths, self._console, known, self.clock, self.log)
+        return self._errands
+
+    def _end_errands(self) -> None:
+        """What runs here runs for somebody else, or we end."""
+        if self._errands is not None:
+            self._errands.close()
+            self._errands = None
 
     def _patience(self) -> float:
         """How long the console may wait with its answer: until the next sample, or a while that differs each time."""
@@ -199,11 +285,9 @@ class Agent:
             return max(0.0, due)
         return protocol.WAIT_MIN + self._chance() * (protocol.WAIT_MAX - protocol.WAIT_MIN)
 
-    def _until_next(self, answer: Answer, early: float) -> float:
+    def _until_next(self, early: float) -> float:
         """At once, as a rule. A console that answers `early` (in seconds) without bringing anything is going down, or
         has too much to do: not everybody comes back in the same moment."""
-        if answer.body.get("work") or answer.body.get("release"):
-            return SOONEST
         return self._chance() * early if early > 0.1 else 0.0
 
     def _sample(self) -> None:
@@ -229,6 +313,9 @@ class Agent:
             self.pause = 0.0
             return None
         if answer.status == 401 and answer.code == protocol.UNKNOWN_AGENT:
+            if self._settings.get("channel"):
+                self._begin_anew("The console no longer knows this agent. Claiming anew.")
+                return None
             return self._stop("The console no longer knows this agent. Install again to let it report.", answer)
         if answer.status == 410 and answer.code == protocol.REMOVED:
             return self._leave()
@@ -238,19 +325,29 @@ class Agent:
         self._refused(answer)
         return None
 
-    def _abandon(self) -> int:
+    def _abandon(self) -> Optional[int]:
         """This disk is a copy of another instance's: that one goes on with the identity, and we have none."""
         self.log.say("This is another instance than the one that the agent was enrolled on. Its identity is dropped.")
         self._identity = self._session = None
         with contextlib.suppress(OSError):  # it is not looked at again, being another instance's
             files.remove(self.paths.identity)
             files.remove(self.paths.epoch)
+        if self._settings.get("channel"):
+            self._begin_anew("Claiming as the instance that this is.")
+            return None
         return self._stop("This machine is a copy of another one, whose identity it must not use. Install again here.")
 
     def _doubted(self) -> None:
         """Two machines use this identity, the console says. A person may settle that there: ask again, slowly."""
         if self._session is not None:
             self._session.close()
+        if self._settings.get("channel") and self._identity is not None:
+            # The same key: with the proof of its server it lives again. Of a copy, `is_here` says so.
+            self.log.say("The console doubts that this is the only machine with this identity. Proving it anew.")
+            self._identity.agent_id, self._session, self._claim = None, None, None
+            self._state, self._trouble = status.CLAIMING, ""
+            self.pause = self._chance() * 5.0
+            return
         self._later(
             "The console has suspended this agent: its identity is used by two machines. Approve it in the console, "
             "or install again.",

@@ -120,9 +120,9 @@ class Desk:
         with self._lock:
             running = dict(self._running)
         for work, child in running.items():
+            self._end(work, protocol.INTERRUPTED, None, "The agent was stopped while it ran.")
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
-            self._end(work, protocol.INTERRUPTED, None, "The agent was stopped while it ran.")
 
     # beginning, in the order of their sequence; running, in a thread for each
 

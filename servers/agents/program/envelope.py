@@ -1,12 +1,10 @@
 """Signed work, read with suspicion: nothing runs that a pinned key did not sign for this agent, now."""
 
-import base64
-import binascii
 import hashlib
 import json
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from . import ed25519, protocol
+from . import base64url, ed25519, protocol
 
 Order = NamedTuple(
     "Order",
@@ -41,7 +39,7 @@ def opened(item: Dict[str, Any], keys: Dict[str, bytes], agent_id: str) -> Order
     key = keys.get(str(item.get("key_id")))
     if key is None:
         raise Unsigned("The work is signed by a key that this agent does not know.")
-    if not ed25519.verify(key, decode(item.get("signature")), protocol.WORK_PURPOSE + text.encode()):
+    if not ed25519.verify(key, base64url.decode(item.get("signature")), protocol.WORK_PURPOSE + text.encode()):
         raise Unsigned("The signature of the work is not right.")
     try:
         given = json.loads(text)
@@ -76,20 +74,10 @@ def _order(given: Dict[str, Any], script: bytes) -> Optional[Order]:
     return Order(work, sequence, script, interpreter, arguments, run_as, timeout, not_before, expires_at)
 
 
-def decode(text: Any) -> bytes:
-    """base64url without padding; b"" when it is not that."""
-    if not isinstance(text, str):
-        return b""
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
 def pinned(keys: Any) -> Dict[str, bytes]:
     """`[{id, key}]` as an enrolment tells them or an image brings them, by id; what is no key is left out."""
     found = {}  # type: Dict[str, bytes]
     for one in keys if isinstance(keys, list) else []:
-        if isinstance(one, dict) and isinstance(one.get("id"), str) and len(decode(one.get("key"))) == 32:
-            found[one["id"]] = decode(one["key"])
+        if isinstance(one, dict) and isinstance(one.get("id"), str) and len(base64url.decode(one.get("key"))) == 32:
+            found[one["id"]] = base64url.decode(one["key"])
     return found

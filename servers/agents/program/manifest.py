@@ -3,8 +3,7 @@
 import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from . import ed25519, protocol
-from .envelope import decode
+from . import base64url, ed25519, protocol
 
 Manifest = NamedTuple("Manifest", [("version", str), ("sha256", str), ("size", int), ("minimum_python", str)])
 
@@ -32,7 +31,7 @@ def opened(offer: Any, keys: Dict[str, bytes], now: float, python: Tuple[int, in
     key = keys.get(str(offer.get("key_id")))
     if key is None:
         raise Unfit("The release is signed by a key that this agent does not know.")
-    if not ed25519.verify(key, decode(offer.get("signature")), protocol.RELEASE_PURPOSE + text.encode()):
+    if not ed25519.verify(key, base64url.decode(offer.get("signature")), protocol.RELEASE_PURPOSE + text.encode()):
         raise Unfit("The signature of the release is not right.")
     try:
         given = json.loads(text)
@@ -49,6 +48,15 @@ def opened(offer: Any, keys: Dict[str, bytes], now: float, python: Tuple[int, in
         words = "Version {} needs Python {}, and this is {}.{}."
         raise Unfit(words.format(found.version, found.minimum_python, python[0], python[1]))
     return found
+
+
+def named(offer: Any) -> str:
+    """The version that an offer goes by, whether it is signed or not; "" when that cannot be read."""
+    try:
+        version = json.loads(offer["manifest"])["version"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return ""
+    return version if isinstance(version, str) and order(version) else ""
 
 
 def _manifest(given: Any) -> Optional[Manifest]:

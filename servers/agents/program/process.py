@@ -17,6 +17,7 @@ HANDED = "MUSTER_AGENT_LOCK"  # the number of the locked file that the superviso
 # How `run` ends. Whoever supervises it starts it again after anything else.
 HALTED, UNWELCOME, LEFT = 0, 3, 4
 FINAL = (HALTED, UNWELCOME, LEFT)
+AGAIN = 5  # at once: `current` leads to another version now
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 

@@ -28,13 +28,16 @@ def run(paths: Paths) -> int:
     except OSError as error:
         log.say(files.refusal(error).cause)
         raise files.refusal(error) from error
-    while True:
-        code = agent.step()
-        if code is not None:
-            return code
-        agent.rest()
-        if _is_gone(paths.config):  # somebody removed our files by hand, and means us to be gone
-            return process.LEFT
+    try:
+        while True:
+            code = agent.step()
+            if code is not None:
+                return code
+            agent.rest()
+            if _is_gone(paths.config):  # somebody removed our files by hand, and means us to be gone
+                return process.LEFT
+    finally:
+        agent.close()
 
 
 def _is_gone(path: str) -> bool:

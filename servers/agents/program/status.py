@@ -9,7 +9,7 @@ from .paths import Paths
 from .refusal import Refusal
 
 ENROLLING, REPORTING, UNREACHED, UNWELCOME = "enrolling", "reporting", "unreached", "unwelcome"
-SUSPENDED = "suspended"
+SUSPENDED, CLAIMING = "suspended", "claiming"
 SAID = ("state", "agent_id", "last_heartbeat", "trouble", "code", "skew", "in_memory")
 
 

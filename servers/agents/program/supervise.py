@@ -12,9 +12,12 @@ from typing import Optional
 from . import process
 from .log import Log
 from .paths import Paths
-from .process import ENDING, FINAL, HALTED, HANDED
+from .process import AGAIN, ENDING, FINAL, HALTED, HANDED, UNWELCOME
+from .trial import Trial
 
 STEADY = 60.0  # seconds after which a run counts as healthy again
+OVERDUE = -1000  # what no process ends with
+GIVEN_UP = (UNWELCOME,)  # an end that is no fault of a version that has proven itself
 SLOWEST = 60.0  # seconds between two tries of a program that will not stay up
 
 
@@ -27,14 +30,24 @@ def supervise(paths: Paths) -> int:
     os.set_inheritable(lock, True)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING + (signal.SIGCHLD,))
     log = Log(paths.log)
+    trial = Trial(paths)
     pause = 1.0
     while True:
         began = time.monotonic()
         child = start(paths, lock)
         process.sign(lock, os.getpid(), child)
-        code = watch(child)
+        code = watch(child, trial)
+        if code == AGAIN:
+            continue
+        if code == OVERDUE or (code in GIVEN_UP and trial.left() is not None):
+            went_back = trial.give_up("It did not reach the console within five minutes." if code == OVERDUE
+                                      else "The console did not take it.")  # fmt: skip
+            log.say("The new version is given up." if went_back else "There is no version to go back to.")
+            continue
         if code in FINAL:
             return code
+        if trial.crashed("the last time with {}".format(code)):
+            log.say("The new version ended again and again, and is given up.")
         pause = 1.0 if time.monotonic() - began > STEADY else pause
         log.say("The agent ended unexpectedly ({}); starting it again in {:.0f} s.".format(code, pause))
         process.sign(lock, os.getpid())
@@ -62,19 +75,30 @@ def start(paths: Paths, lock: int) -> int:
         os._exit(127)
 
 
-def watch(child: int) -> int:
-    """The exit code of the child, or its signal as a negative number; HALTED once we were asked to end and it has."""
+def watch(child: int, trial: Trial) -> int:
+    """The exit code of the child, or its signal as a negative number; HALTED once we were asked to end and it has.
+
+    OVERDUE when the version that is being tried had its time, and was ended for that.
+    """
     while True:
         code = _ended(child)
         if code is not None:
             return code
-        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60)
+        left = trial.left()
+        if left == 0:
+            _end(child)
+            return OVERDUE
+        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60 if left is None else min(60, left))
         if got is not None and got.si_signo in ENDING:
-            os.kill(child, signal.SIGTERM)
-            if not process.until(lambda: _ended(child) is not None, 5):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
+            _end(child)
             return HALTED
+
+
+def _end(child: int) -> None:
+    os.kill(child, signal.SIGTERM)
+    if not process.until(lambda: _ended(child) is not None, 5):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def _ended(child: int) -> Optional[int]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from typing import Any, Dict, List
 
 from . import files, inits, process
@@ -38,6 +39,7 @@ def _remove(paths: Paths, inside: bool) -> Dict[str, Any]:
         files.remove(files.aside(path))
         if os.path.dirname(os.path.dirname(path)) == paths.versions:
             releases.append(os.path.dirname(path))
+    shutil.rmtree(paths.work, ignore_errors=True)
     inits.forget(mode)
     return {"ok": True, "removed": removed, "left": _fold(paths, releases)}
 

@@ -1,0 +1,120 @@
+"""A machine from a provider's image asks to be known, and proves which one it is (protocol.py, "Claim")."""
+
+import contextlib
+import os
+import socket
+from typing import Any, Dict, Optional, Tuple
+
+from . import base64url, channels, ed25519, facts, machine, protocol
+from .client import Answer, Console, encoded
+from .clock import Clock
+from .identity import Identity
+from .log import Log
+from .paths import Paths
+
+SOONEST, SLOWEST = 1.0, 300.0  # seconds between two rounds
+ASK = 2.0  # seconds between looks for the nonce while a round rests
+
+
+class Claim:
+    """One machine's. `round` sends the claim and answers a nonce, if there is one: the answer that ends it has status
+    200, and `retry` are the seconds until another round."""
+
+    def __init__(self, paths: Paths, console: Console, identity: Identity, settings: Dict[str, Any], log: Log) -> None:
+        self._paths = paths
+        self._console = console
+        self._identity = identity
+        self._settings = settings
+        self._log = log
+        self._shown = False
+        self._answered = ""  # the nonce that was answered last
+        self.retry = SOONEST
+        self.platform, self._channel = channel_of(paths, settings)
+
+    def round(self, clock: Clock) -> Answer:
+        """Unreached as the console says it; any answer but 200 and 202 is a refusal."""
+        answer = self._post(protocol.CLAIM_PATH, self._body(clock))
+        if answer.status != 202:
+            return answer
+        self._pace(answer)
+        self._show()
+        return self.prove()
+
+    def prove(self) -> Answer:
+        """Answer the nonce that stands at this instance; without one, ask whether a person let us in."""
+        nonce = self._channel.nonce() if self._channel else None
+        body = {"public_key": self._identity.public_key, "instance_id": self.instance_id, "version": protocol.VERSION}
+        if nonce:
+            text = protocol.proof_text(self._identity.public_key, self.instance_id, nonce)
+            body["proof"] = base64url.encode(ed25519.sign(self._identity.seed, text))
+            if nonce != self._answered:
+                self._log.say("Answering the challenge of the console.")
+                self._answered = nonce
+        answer = self._post(protocol.PROOF_PATH, body)
+        if answer.status == 202:
+            self._pace(answer)
+        return answer
+
+    @property
+    def instance_id(self) -> str:
+        """By the cloud's own word, where it can be had."""
+        if self._channel is not None and not self._identity.instance.get("service"):
+            self._identity.instance["service"] = self._channel.instance_id()
+        return self._identity.instance.get("service") or self._identity.instance_id or ""
+
+    def ended(self) -> None:
+        """Nothing is shown to people on the machine any more."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._paths.motd)
+
+    def _body(self, clock: Clock) -> Dict[str, Any]:
+        nics = facts.nics()[: protocol.MAX_NICS]
+        addresses = [address.split("/")[0] for nic in nics for address in nic["addresses"]]
+        return {
+            "version": protocol.VERSION,
+            "public_key": self._identity.public_key,
+            "channel": self._settings.get("channel"),
+            "platform": self.platform,
+            "instance_id": self.instance_id,
+            "dmi_uuid": self._identity.instance.get("dmi") or "",
+            "macs": [nic["mac"] for nic in nics if nic["mac"]],
+            "addresses": addresses[: protocol.MAX_NICS],
+            "hostname": socket.gethostname()[: protocol.MAX_TEXT],
+            "boot_id": machine.boot_id() or "",
+            "at": int(clock.now()),
+        }
+
+    def _post(self, path: str, body: Dict[str, Any]) -> Answer:
+        data = encoded(body)
+        return self._console.post(path, data, {"Muster-Signature": self._identity.signature(path, data)})
+
+    def _pace(self, answer: Answer) -> None:
+        wanted = answer.body.get("retry")
+        if isinstance(wanted, (int, float)) and wanted == wanted:
+            self.retry = float(min(SLOWEST, max(SOONEST, wanted)))
+
+    def _show(self) -> None:
+        """The code by which the customer knows this machine in the console: on its own console, and at sign-in."""
+        if self._shown:
+            return
+        self._shown = True
+        words = "Muster: this machine waits to be managed. Its code is {}.\n".format(
+            protocol.code(base64url.decode(self._identity.public_key))
+        )
+        self._log.say(words.strip())
+        targets = [(self._paths.motd, "w")] + ([("/dev/console", "a")] if self._paths.is_whole_host else [])
+        for path, mode in targets:
+            with contextlib.suppress(OSError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, mode) as file:
+                    file.write(words)
+
+
+def channel_of(paths: Paths, settings: Dict[str, Any]) -> Tuple[str, Optional[channels.Channel]]:
+    """The platform that this is on and its channel; the settings may name both."""
+    return channels.channel(paths.prefix, _text(settings.get("platform")), _text(settings.get("metadata")))
+
+
+def _text(value: Any) -> Optional[str]:
+    return value if isinstance(value, str) and value else None
+
