@@ -158,7 +158,6 @@ def test_samples_are_taken_while_the_console_is_away_and_come_later(
 
 def test_a_lost_answer_repeats_the_samples_and_a_taken_one_does_not(paths: Paths, console: SmallConsole) -> None:
     agent = reporting(paths)
-    first = console.checkins()[-1]["samples"]
     console.interval = 3600
     agent.interval = 3600.0
     agent._sample_at = 0.0
@@ -168,7 +167,7 @@ def test_a_lost_answer_repeats_the_samples_and_a_taken_one_does_not(paths: Paths
     console.rule = lambda path, body: None
     console.tell(note="")
     agent.step()
-    assert console.checkins()[-1]["samples"] == sent and sent != first
+    assert console.checkins()[-1]["samples"] == sent and len(sent) == 1
     console.tell(note="")
     agent.step()
     assert console.checkins()[-1]["samples"] == []

@@ -4,7 +4,6 @@ What few agents need, or seldom, is loaded when it is needed: claims, work, upda
 """
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
@@ -14,21 +13,13 @@ from .client import Answer, Console, Unreached, encoded
 from .clock import Clock
 from .log import Log
 from .paths import Paths
+from .pauses import BUSY, SLOWEST, SOONEST, after, chance
 from .refusal import Refusal
 from .session import OVER, Session
 
 if TYPE_CHECKING:
     from .claim import Claim
     from .errands import Errands
-
-SLOWEST = 300.0  # seconds: the longest pause between tries, before jitter
-SOONEST = 0.2  # seconds between two answers that brought something
-BUSY = 1.0  # seconds that the console may wait with its answer while a script runs here: what it writes should be seen
-
-
-def chance() -> float:
-    """From 0 to 1, as random.random(), which would cost a megabyte of modules."""
-    return int.from_bytes(os.urandom(7), "big") / 2.0**56
 
 
 class Agent:
@@ -369,7 +360,7 @@ class Agent:
             self.log.say(words)
         self._state, self._trouble = state, words
         self._failures += 1
-        self.pause = max(0.5, self._chance() * min(SLOWEST, 2.0 ** min(self._failures, 10)))
+        self.pause = after(self._failures, self._chance())
 
     def _stop(self, words: str, answer: Optional[Answer] = None) -> int:
         self.log.say(words)
