@@ -31,6 +31,7 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(url_name="schema"), name="docs"),
     path("scalex/acl/", include("providers.api.legacy_urls")),
+    path("", include("servers.installs.api.urls")),  # /agent/v1/install.sh, and the agent
     path("agent/v1/", include("servers.agents.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -39,8 +39,10 @@ class Api:
         self.token, self.text = tokens.issue(customer, by=person, name="cron", scopes=scopes, expires_at=soon)
         self.client = Client(raise_request_exception=False)
 
-    def __call__(self, method: str, path: str, body: Any = None, text: str | None = None) -> Any:
+    def __call__(self, method: str, path: str, body: Any = None, text: str | None = None, key: str = "") -> Any:
         headers = {"Authorization": f"Bearer {self.text if text is None else text}"}
+        if key:
+            headers["Idempotency-Key"] = key
         data = "" if body is None else json.dumps(body)
         address = path if path.startswith("http") else f"{V1}/{path}"
         return self.client.generic(method, address, data, "application/json", headers=headers)
@@ -142,11 +144,35 @@ class TestInstalls:
         shaped(api("GET", f"installs/{mine.pk}"), 404, "install_unknown")
         assert not InstallBatch.objects.exists()
 
+    def test_a_query_chooses_them_and_a_key_makes_a_repeat_harmless(self, api: Api, people: People) -> None:
+        address = {"ip": "192.0.2.7", "version": 4, "kind": "fixed", "network": "n", "mac": ""}
+        mine = [ServerFactory(account=people.account, addresses=[address], name=name) for name in ("web-1", "web-2")]
+        ServerFactory(account=people.account, addresses=[address], name="db-1")
+        ServerFactory(addresses=[address], name="web-3")
+        body = {"q": "web", "user": "root", "password": "hunter2", "look_first": True,
+                "jump": {"host": "bastion.example.com", "password": "hunter3"}}  # fmt: skip
+        first = api("POST", "installs", body, key="order-7")
+        told = first.json()
+        assert {row["server_id"] for row in told["installs"]} == {str(one.pk) for one in mine}
+        assert (told["held"], told["jump_host"]) == (True, "bastion.example.com")
+        assert "hunter" not in first.content.decode()
+        assert api("POST", "installs", body, key="order-7").json()["id"] == told["id"]
+        other = body | {"q": "db"}
+        shaped(api("POST", "installs", other, key="order-7"), 409, "idempotency_key_reused")
+        shaped(api("POST", "installs", body | {"servers": [str(mine[0].pk)]}), 400, "invalid")
+        wrong = shaped(api("POST", "installs", body | {"jump": {"host": "a b"}}), 400, "invalid")
+        assert "jump_host" in wrong["fields"]
+        went = api("POST", f"installs/{told['id']}/go-on")
+        assert (went.status_code, went.json()["held"]) == (202, False)
+        shaped(api("POST", f"installs/{told['id']}/go-on"), 409, "nothing_waits")
+        assert InstallBatch.objects.count() == 1
+
 
 CALLS = [("GET", "servers", "servers:read"), ("GET", "servers/{id}", "servers:read"),
          ("POST", "servers/{id}/actions", "actions:write"), ("GET", "actions/{id}", "actions:read"),
          ("GET", "accounts", "accounts:read"), ("POST", "installs", "installs:write"),
-         ("GET", "installs/{id}", "installs:read"), ("POST", "servers", "actions:write"),
+         ("GET", "installs/{id}", "installs:read"), ("POST", "installs/{id}/go-on", "installs:write"),
+         ("POST", "servers", "actions:write"),
          ("GET", "servers/{id}/actions", "servers:read"), ("GET", "servers/{id}/snapshots", "servers:read"),
          ("POST", "actions/{id}/password", "actions:write"),
          ("GET", "accounts/{id}/offers", "accounts:read")]  # fmt: skip

@@ -13,6 +13,7 @@ from django.utils import timezone
 from servers.agents.models import Claim
 from servers.installs import install
 from servers.installs.models import InstallBatch
+from servers.installs.through import Jump
 from tests.conftest import People
 from tests.factories import ServerFactory
 from tests.test_server_list import agent
@@ -23,7 +24,8 @@ METHODS = {  # each address, with the methods that it answers; a new one without
     "servers:activity": "get", "accounts:list": "get", "accounts:account": "get", "accounts:sync": "post",
     "installs:new": "get post", "installs:batch": "get", "installs:confirm-host-keys": "post",
     "installs:retry": "get post", "installs:cancel": "get post", "installs:host": "get",
-    "installs:forget-host-key": "get post",
+    "installs:forget-host-key": "get post", "installs:go-on": "post", "installs:forget-jump-key": "get post",
+    "installs:command": "get post", "installs:account-command": "get post",
     "agents:machines": "get", "agents:approve": "get post", "agents:refuse": "post", "agents:by-network": "post",
 }  # fmt: skip
 OPEN_TO_ALL = (
@@ -51,7 +53,8 @@ def test_every_address_has_a_case() -> None:
 def addresses(people: People) -> dict[str, str]:
     """Alice's own: a server with an agent, its account, an install and its line."""
     server = ServerFactory(account=people.account, addresses=[{"ip": "192.0.2.7", "version": 4, "kind": "fixed"}])
-    batch = install.start([server], by=people.alice, customer=people.customer, user="root", password="x")
+    jump = Jump("bastion.example.com")
+    batch = install.start([server], by=people.alice, customer=people.customer, user="root", password="x", jump=jump)
     agent(server)
     waiting = Claim.objects.create(
         provider=people.customer.provider, public_key="k", code="ABCD-2345", state="pending", version="0.2.0",
@@ -63,7 +66,8 @@ def addresses(people: People) -> dict[str, str]:
     def address(name: str) -> str:
         if name in OPEN_TO_ALL:
             return reverse(name)
-        kind = {"installs:host": "hosts", "installs:forget-host-key": "hosts", "agents:by-network": "workspaces"}
+        kind = {"installs:host": "hosts", "installs:forget-host-key": "hosts", "agents:by-network": "workspaces",
+                "installs:command": "servers", "installs:account-command": "accounts"}  # fmt: skip
         return reverse(name, args=[ids[kind.get(name, name.split(":")[0])]])
 
     return {name: address(name) for name in METHODS}

@@ -71,6 +71,7 @@ def _ended_well(batch: InstallBatch, job: Job, outcome: Outcome) -> None:
         _remember(batch, job)
     if outcome.state is State.RUNNING:
         if heartbeat.is_late(job.row):
+            job.stages = heartbeat.closed(job.row, ok=False)
             minutes = f"{heartbeat.INSTALLING.total_seconds() / 60:g}"
             _failed(job, trouble("still_running", minutes=minutes))
             return

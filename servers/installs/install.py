@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -43,6 +43,7 @@ CREDENTIALS_LIVE = timedelta(minutes=60)
 # What a row waits for: a host key to be confirmed, or the word to go on.
 WAITS = Q(state=JobState.WAITING, stage=Install.Stage.VERIFY_HOST)
 REACHABLE = Q(state=JobState.WAITING, stage=Install.Stage.SIGN_IN)
+REUSED = "This Idempotency-Key came with other servers before. Use a new key for a new install."
 GONE = "The SSH credentials of this install were deleted: they are kept for 60 minutes at most."
 
 
@@ -61,6 +62,7 @@ def start(
     trust_new_host_keys: bool = False,
     look_first: bool = False,
     jump: Jump | None = None,
+    request_key: str = "",
 ) -> InstallBatch:
     """Install the agent on these servers of `customer`, signing in as `user` with a private key or a password.
 
@@ -69,6 +71,8 @@ def start(
     Wrong (fields `user`, `port`, `private_key`, `passphrase`, `password`, `servers`, and the same of the jump host with
     `jump_` before them) when it cannot be tried at all; Denied when the customer is suspended, or its provider may not
     have so many agents more.
+
+    The same `request_key` of a customer gives the same batch again; Denied when it came with other servers before.
     """
     wanted = {server.pk: server for server in servers}
     _check(wanted, user, port, private_key, passphrase, password, jump)
@@ -84,6 +88,7 @@ def start(
         use_sudo=use_sudo,
         trust_new_host_keys=trust_new_host_keys,
         held=look_first,
+        request_key=request_key,
         sealed_until=timezone.now() + CREDENTIALS_LIVE,
     )
     given = {"private_key": private_key, "passphrase": passphrase, "password": password, "sudo_password": sudo_password}
@@ -100,11 +105,17 @@ def start(
         )
         if len(found) != len(wanted):
             raise Wrong({"servers": ["Some of these servers are no longer there. Select them again."]})
+        if request_key and (before := _asked_before(customer, request_key, set(wanted))):
+            return before
         rows = _rows(batch, found)
         refused = sum(row.state == JobState.FAILED for row in rows)
         if refused == len(rows):
             batch.sealed, batch.sealed_until, batch.ended_at = "", None, timezone.now()
-        batch.save()
+        try:
+            with transaction.atomic():
+                batch.save()
+        except IntegrityError as rival:  # the same key, for other servers, at the same moment
+            raise Denied(REUSED, "idempotency_key_reused") from rival
         Install.objects.bulk_create(rows)
         detail = {"servers": len(rows), "refused": refused, "user": user, "port": port, "method": batch.method}
         audit.note(audit.Actor.of(by), "install.started", target=batch, customer_id=customer.pk, detail=detail)
@@ -133,6 +144,14 @@ def _check(
         wrong |= keys.wrong(private_key, passphrase)
     if wrong:
         raise Wrong(wrong)
+
+
+def _asked_before(customer: Customer, key: str, servers: set[Any]) -> InstallBatch | None:
+    """The batch that this key made. The servers' locks are held, so of two calls at once the second one finds it."""
+    before: InstallBatch | None = InstallBatch.objects.filter(customer=customer, request_key=key).first()
+    if before is not None and set(before.installs.values_list("server_id", flat=True)) != servers:
+        raise Denied(REUSED, "idempotency_key_reused")
+    return before
 
 
 def _rows(batch: InstallBatch, servers: list[Server]) -> list[Install]:

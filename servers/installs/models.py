@@ -45,6 +45,7 @@ class InstallBatch(models.Model):
     held = models.BooleanField(default=False)  # look who can be reached, and wait for a person before anything more
     sealed = models.TextField(blank=True, editable=False)
     sealed_until = models.DateTimeField(null=True, editable=False)
+    request_key = models.CharField(max_length=255, blank=True, editable=False)  # of a program that may ask twice
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
 
@@ -54,6 +55,9 @@ class InstallBatch(models.Model):
         ordering = ["-created_at"]
         verbose_name_plural = "install batches"
         constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "request_key"], condition=~Q(request_key=""), name="install_request_once"
+            ),
             models.CheckConstraint(
                 name="install_port_range",
                 condition=Q(port__gte=1) & Q(port__lte=65535),

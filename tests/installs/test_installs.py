@@ -43,7 +43,8 @@ def test_a_host_key_is_confirmed_by_a_person_and_the_install_is_done_at_the_firs
     assert all(stage["seconds"] >= 0 and stage["started_at"] for stage in row.stages)
     assert is_over(batch)
     agent = Agent.objects.live().get(server=server)
-    assert agent.first_seen_at and agent.memory_total
+    assert agent.first_seen_at
+    until(lambda: Agent.objects.live().get(server=server).memory_total)
     known = HostKey.objects.get(server=server)
     assert (known.fingerprint, known.source, known.confirmed_by) == (host.host_key(), "person", people.bob)
     said = verbs()

@@ -15,9 +15,12 @@ from console.lib.api.paging import Pages
 from console.models import User
 from providers.api.tokenauth import TokenAuthentication, TokenHasScope
 from providers.models import ApiToken, Customer
-from servers import presence
+from servers import finding, presence
 from servers.actions.models import Action
+from servers.finding import Reach
+from servers.installs.models import InstallBatch
 from servers.models import Server
+from servers.query import QueryError, parse
 
 
 class ByName(Pages):
@@ -52,6 +55,15 @@ class CustomerView(APIView):
         mine: QuerySet[Server] = rows.defer("account__sealed", "account__pending_sealed")
         return mine.annotate(presence=presence.word())
 
+    def found(self, q: str) -> QuerySet[Server]:
+        """The servers that the query finds, as the list's search box does. ValidationError when it is none."""
+        accounts = list(self.accounts())
+        try:
+            condition = finding.where(parse(q), accounts)
+        except QueryError as refusal:
+            raise ValidationError({"q": [refusal.words]}) from refusal
+        return self.servers().filter(condition, pk__in=Reach([self.customer.pk], accounts).servers().values("pk"))
+
     def server(self, pk: UUID) -> Server:
         found: Server | None = self.servers().filter(pk=pk).first()
         if found is None:
@@ -68,6 +80,13 @@ class CustomerView(APIView):
         found: Action | None = Action.objects.filter(customer=self.customer, pk=pk).first()
         if found is None:
             raise NotFound("You have no action with this id.", "action_unknown")
+        return found
+
+    def install(self, pk: UUID) -> InstallBatch:
+        batches = InstallBatch.objects.of([self.customer.pk]).defer("sealed").prefetch_related("installs")
+        found: InstallBatch | None = batches.filter(pk=pk).first()
+        if found is None:
+            raise NotFound("You have no install with this id.", "install_unknown")
         return found
 
     def given(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:

@@ -43,9 +43,9 @@ _OFFERS: dict[str, Any] = {
 _INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
 _STARTED = {
     "id": "1b6e8f39-7f3c-4a39-8a58-0f4b1c0f7d54", "ssh_user": "ubuntu", "method": "key", "port": 22,
-    "created_at": "2025-01-07T09:30:00Z", "ended_at": None,
-    "installs": [{"server_id": SERVER_ID, "state": "queued", "stage": "connect", "cause": "", "fix": "", "outcome": "",
-                  "fingerprint": "", "ended_at": None}],
+    "jump_host": "", "jump_fingerprint": "", "held": False, "created_at": "2025-01-07T09:30:00Z", "ended_at": None,
+    "installs": [{"server_id": SERVER_ID, "state": "queued", "stage": "connect", "stages": [], "cause": "", "fix": "",
+                  "outcome": "", "fingerprint": "", "ended_at": None}],
 }  # fmt: skip
 
 STOP = OpenApiExample("Stop it", {"kind": "stop"}, request_only=True)

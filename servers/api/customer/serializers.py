@@ -157,8 +157,25 @@ class ActionOut(serializers.ModelSerializer[Action]):
         )
 
 
+class JumpIn(In):
+    host = serializers.CharField(max_length=255, help_text="Its name or address.")
+    port = serializers.IntegerField(min_value=1, max_value=65535, default=22)
+    user = serializers.CharField(max_length=64, required=False, help_text="Left out: the same as on the servers.")
+    private_key = serializers.CharField(
+        max_length=32768, required=False, trim_whitespace=False, write_only=True,
+        help_text="Its own key or password. Left out: what is given for the servers.",
+    )  # fmt: skip
+    passphrase = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    password = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+
+
 class InstallIn(In):
-    servers = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=1000)
+    servers = serializers.ListField(
+        child=serializers.UUIDField(), min_length=1, max_length=1000, required=False, help_text="Or `q`."
+    )
+    q = serializers.CharField(
+        max_length=500, required=False, help_text="As in the list's search box: agent:missing account:main"
+    )
     user = serializers.CharField(max_length=64, help_text="The SSH user: root, ubuntu, debian …")
     private_key = serializers.CharField(
         max_length=32768, required=False, trim_whitespace=False, write_only=True, help_text="Or a password."
@@ -171,14 +188,32 @@ class InstallIn(In):
     trust_new_host_keys = serializers.BooleanField(
         default=False, help_text="false: a host key that nothing confirms waits for a person, on the install's page."
     )
+    look_first = serializers.BooleanField(
+        default=False,
+        help_text="true: only look who can be reached; nobody signs in before `POST installs/{id}/go-on`.",
+    )
+    jump = JumpIn(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("servers" in attrs) == ("q" in attrs):
+            raise serializers.ValidationError({"servers": ["Give either servers or q."]})
+        return attrs
+
+
+class StageOut(serializers.Serializer[Any]):
+    stage = serializers.CharField()
+    started_at = serializers.DateTimeField()
+    seconds = serializers.FloatField(allow_null=True, help_text="null: it goes on.")
+    ok = serializers.BooleanField(allow_null=True)
 
 
 class InstallRowOut(serializers.ModelSerializer[Install]):
     server_id = serializers.UUIDField()
+    stages = StageOut(many=True, help_text="Those gone through; the live one last.")
 
     class Meta:
         model = Install
-        fields = ("server_id", "state", "stage", "cause", "fix", "outcome", "fingerprint", "ended_at")
+        fields = ("server_id", "state", "stage", "stages", "cause", "fix", "outcome", "fingerprint", "ended_at")
 
 
 class InstallOut(serializers.ModelSerializer[InstallBatch]):
@@ -186,7 +221,10 @@ class InstallOut(serializers.ModelSerializer[InstallBatch]):
 
     class Meta:
         model = InstallBatch
-        fields = ("id", "ssh_user", "method", "port", "created_at", "ended_at", "installs")
+        fields = (
+            "id", "ssh_user", "method", "port", "jump_host", "jump_fingerprint", "held", "created_at", "ended_at",
+            "installs",
+        )  # fmt: skip
 
 
 def params_of(given: dict[str, Any]) -> dict[str, Any]:

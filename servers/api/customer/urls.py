@@ -14,5 +14,6 @@ urlpatterns = [
     path("accounts", views.Accounts.as_view(), name="my-accounts"),
     path("accounts/<uuid:pk>/offers", live.Offers.as_view(), name="my-account-offers"),
     path("installs", views.Installs.as_view(), name="my-installs"),
+    path("installs/<uuid:pk>/go-on", views.GoOn.as_view(), name="my-install-go-on"),
     path("installs/<uuid:pk>", views.OneInstall.as_view(), name="my-install"),
 ]

@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.lib.api.schema import Error
-from servers import finding
 from servers.actions import ability, actions, creating
 from servers.api.customer import examples
 from servers.api.customer.base import ByName, CustomerView
@@ -26,10 +25,8 @@ from servers.api.customer.serializers import (
     OrderIn,
     params_of,
 )
-from servers.finding import Reach
 from servers.installs import install
-from servers.installs.models import InstallBatch
-from servers.query import QueryError, parse
+from servers.installs.through import Jump
 
 
 class Servers(CustomerView):
@@ -42,14 +39,8 @@ class Servers(CustomerView):
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Your servers by name, narrowed by `q`."""
-        accounts = list(self.accounts())
-        try:
-            condition = finding.where(parse(request.query_params.get("q", "")), accounts)
-        except QueryError as refusal:
-            raise ValidationError({"q": [refusal.words]}) from refusal
-        rows = self.servers().filter(condition, pk__in=Reach([self.customer.pk], accounts).servers().values("pk"))
         paging = ByName()
-        found = paging.paginate_queryset(rows, request, self)
+        found = paging.paginate_queryset(self.found(request.query_params.get("q", "")), request, self)
         return paging.get_paginated_response(MyServerOut(found, many=True).data)
 
     @extend_schema(
@@ -124,18 +115,48 @@ class Installs(CustomerView):
     scopes: ClassVar = {"POST": "installs:write"}
 
     @extend_schema(
-        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn, responses={202: InstallOut},
-        examples=[examples.INSTALL, examples.INSTALLING],
+        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn,
+        responses={202: InstallOut, 409: Error}, examples=[examples.INSTALL, examples.INSTALLING],
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key", str, OpenApiParameter.HEADER,
+                description="Up to 255 characters. The same key with the same servers gives the same install.",
+            )
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        """Install the agent over SSH. The credentials are sealed, and deleted when it ends (60 minutes at most)."""
+        """Install the agent over SSH on up to 1,000 servers: those with these ids, or those that `q` finds now.
+
+        The credentials are sealed, and deleted when it ends (60 minutes at most).
+        """
         fields = self.given(InstallIn)
-        wanted = set(fields.pop("servers"))
-        found = list(self.servers().filter(pk__in=wanted))
-        if len(found) != len(wanted):
-            raise NotFound("You have no server with one of these ids.", "server_unknown")
-        batch = install.start(found, by=self.person, customer=self.customer, **fields)
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > 255 or not key.isprintable():
+            raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
+        if jump := fields.pop("jump", None):
+            fields["jump"] = Jump(**jump)
+        if "q" in fields:
+            found = list(self.found(fields.pop("q"))[: install.MOST + 1])
+        else:
+            wanted = set(fields.pop("servers"))
+            found = list(self.servers().filter(pk__in=wanted))
+            if len(found) != len(wanted):
+                raise NotFound("You have no server with one of these ids.", "server_unknown")
+        batch = install.start(found, by=self.person, customer=self.customer, request_key=key, **fields)
         return Response(InstallOut(batch).data, status=202)
+
+
+class GoOn(CustomerView):
+    scopes: ClassVar = {"POST": "installs:write"}
+
+    @extend_schema(
+        operation_id="my_installs_go_on", tags=["Your installs"], request=None, responses={202: InstallOut, 409: Error}
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        """The look (`look_first`) is over: install on those that can be reached."""
+        found = self.install(pk)
+        install.go_on(found, by=self.person)
+        return Response(InstallOut(self.install(pk)).data, status=202)
 
 
 class OneInstall(CustomerView):
@@ -146,8 +167,4 @@ class OneInstall(CustomerView):
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """How an install stands, server by server."""
-        batches = InstallBatch.objects.of([self.customer.pk]).defer("sealed").prefetch_related("installs")
-        found = batches.filter(pk=pk).first()
-        if found is None:
-            raise NotFound("You have no install with this id.", "install_unknown")
-        return Response(InstallOut(found).data)
+        return Response(InstallOut(self.install(pk)).data)

@@ -23,7 +23,10 @@ from servers.installs.web.demo_hint import hint
 from servers.installs.web.forms import InstallForm
 from servers.query import QueryError
 
-SECRETS = ("private_key", "passphrase", "password", "sudo_password")
+SECRETS = (
+    "private_key", "passphrase", "password", "sudo_password",
+    "jump_private_key", "jump_passphrase", "jump_password",
+)  # fmt: skip
 
 
 @sensitive_post_parameters(*SECRETS)
@@ -38,8 +41,9 @@ def new(request: HttpRequest) -> HttpResponse:
         except QueryError as refusal:
             messages.error(request, refusal.words)
             return HttpResponseRedirect(reverse("servers:list"))
-        start = {"user": demo.user, "port": demo.port} if demo else {}
-        return _form(request, InstallForm(initial=start | {"targets": chosen.frozen}), chosen, demo)
+        start: dict[str, Any] = {"user": demo.user, "port": demo.port} if demo else {}
+        start |= {"targets": chosen.frozen, "look_first": len(chosen.able) > 1}
+        return _form(request, InstallForm(initial=start), chosen, demo)
     chosen = by_ids(request.POST.get("targets", ""), seen)
     form = InstallForm(request.POST, request.FILES)
     if form.is_valid() and chosen.able:
@@ -64,7 +68,8 @@ def _start(chosen: Chosen, form: InstallForm, request: HttpRequest) -> list[Inst
         return [
             install.start(
                 list(servers), by=person(request), customer=customer, user=given["user"], port=given["port"],
-                use_sudo=given["use_sudo"], trust_new_host_keys=given["host_keys"] == "trust", **form.secrets(),
+                use_sudo=given["use_sudo"], trust_new_host_keys=given["host_keys"] == "trust",
+                look_first=given["look_first"], jump=form.jump(), **form.secrets(),
             )
             for customer, servers in by_customer
         ]  # fmt: skip

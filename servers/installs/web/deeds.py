@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
@@ -41,6 +41,18 @@ def confirm_host_keys(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _back(batch)
 
 
+@signed_in
+@require_POST
+def go_on(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The look is over: install on those that can be reached."""
+    batch = batch_of(request, pk)
+    try:
+        install.go_on(batch, by=person(request))
+    except Denied as denial:
+        messages.error(request, denial.words)
+    return _back(batch)
+
+
 @sensitive_post_parameters(*SECRETS)
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -50,7 +62,8 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = WayIn(request.POST or None, request.FILES or None, initial={"method": batch.method})
     if request.method == "POST" and form.is_valid():
         try:
-            return _back(install.retry_failed(batch, by=person(request), **form.secrets()))
+            own = {f"jump_{name}": value for name, value in form.jump_secrets().items()}
+            return _back(install.retry_failed(batch, by=person(request), **form.secrets(), **own))
         except Wrong as wrong:
             form.take(wrong)
         except Denied as denial:
@@ -106,6 +119,30 @@ def forget_host_key(request: HttpRequest, pk: UUID) -> HttpResponse:
         "action_label": "Forget host key",
         "danger": True,
         "back": reverse("installs:batch", args=[row.batch_id]),
+    }  # fmt: skip
+    return render(request, "confirm.html", context)
+
+
+@signed_in
+@require_http_methods(["GET", "HEAD", "POST"])
+def forget_jump_key(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """For a jump host that was rebuilt: its key on record goes, and the next install shows the new one."""
+    batch = batch_of(request, pk)
+    if request.method == "POST":
+        trusting.forget_jump(batch, by=person(request))
+        messages.success(request, f"The host key of {batch.jump_host} is forgotten. Retry, and the new one is shown.")
+        return _back(batch)
+    if not batch.jump_host:
+        raise Http404("This install goes through no jump host.")
+    context = {
+        "section": "activity",
+        "heading": "Forget the jump host's key",
+        "sentence": "Do this only when you know why the key changed, such as after a rebuild. Otherwise somebody may "
+                    "be posing as your jump host.",
+        "targets": [{"name": batch.jump_host, "detail": ", ".join(trusting.known_of_jump(batch))}],
+        "action_label": "Forget host key",
+        "danger": True,
+        "back": reverse("installs:batch", args=[batch.pk]),
     }  # fmt: skip
     return render(request, "confirm.html", context)
 

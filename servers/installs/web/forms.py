@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from console.lib.denials import Wrong
+from servers.installs.through import Jump
 
 KEY_BYTES = 32 * 1024
 _NO_FILL = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
@@ -63,6 +64,29 @@ class WayIn(forms.Form):
         help_text="Only where sudo asks for one. Left out, the SSH password is tried.",
     )
 
+    jump_private_key = forms.CharField(
+        label="Key for the jump host",
+        required=False,
+        strip=False,
+        max_length=KEY_BYTES,
+        widget=SecretText(attrs={**_NO_FILL, "rows": 3, "class": "mono"}),
+        help_text="Only where it differs from that of the servers.",
+    )
+    jump_passphrase = forms.CharField(
+        label="Passphrase of that key",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs=_SECRET),
+    )
+    jump_password = forms.CharField(
+        label="Or a password for the jump host",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs=_SECRET),
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
 
@@ -99,6 +123,10 @@ class WayIn(forms.Form):
         return {"private_key": given["private_key"], "passphrase": given["passphrase"], "password": given["password"],
                 "sudo_password": sudo}  # fmt: skip
 
+    def jump_secrets(self) -> dict[str, str]:
+        """The jump host's own; empty texts where it has none."""
+        return {name: self.cleaned_data[f"jump_{name}"] for name in ("private_key", "passphrase", "password")}
+
     def take(self, wrong: Wrong) -> None:
         """Put what a deed found wrong beside the field that it is about."""
         for name, said in wrong.fields.items():
@@ -127,4 +155,25 @@ class InstallForm(WayIn):
         ],
         help_text="A key that differs from the one on record always stops that install.",
     )  # fmt: skip
+    look_first = forms.BooleanField(
+        label="First look who can be reached, and let me see it", required=False,
+        help_text="Nobody signs in anywhere and nothing is touched before you go on.",
+    )  # fmt: skip
+    jump_host = forms.CharField(
+        label="Jump host", required=False, max_length=255,
+        widget=forms.TextInput(attrs={**_NO_FILL, "placeholder": "bastion.example.com"}),
+        help_text="Its name or address. The console connects to it, and from there to each server.",
+    )  # fmt: skip
+    jump_port = forms.IntegerField(label="Its port", initial=22, required=False, min_value=1, max_value=65535)
+    jump_user = forms.CharField(
+        label="User there", required=False, max_length=64, widget=forms.TextInput(attrs=_NO_FILL),
+        help_text="Left out: the same as on the servers.",
+    )  # fmt: skip
     targets = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def jump(self) -> Jump | None:
+        """The jump host, when one is named."""
+        given = self.cleaned_data
+        if not given["jump_host"]:
+            return None
+        return Jump(given["jump_host"], given["jump_port"] or 22, given["jump_user"], **self.jump_secrets())

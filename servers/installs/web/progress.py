@@ -16,17 +16,18 @@ from django.views.decorators.http import require_safe
 from accounts.visit import visit
 from console.lib.jobs.rows import ACTIVE, ENDED, JobState
 from console.lib.pages import signed_in
-from servers.installs import install
+from servers.installs import install, trusting
+from servers.installs.install import REACHABLE, WAITS
 from servers.installs.models import Install, InstallBatch
 
 PAGE = 100
 SHOWN_KEYS = 50
-WAITS = Q(state=JobState.WAITING, stage=Install.Stage.VERIFY_HOST)
 FAILED = (JobState.FAILED, JobState.EXPIRED, JobState.INTERRUPTED)
 VIEWS = {
     "all": ("All", Q(), "total"),
     "waiting": ("Waits for you", WAITS, "waiting_for_you"),
-    "active": ("Under way", Q(state__in=ACTIVE) & ~WAITS, "active"),
+    "reachable": ("Can be reached", REACHABLE, "reachable"),
+    "active": ("Under way", Q(state__in=ACTIVE) & ~WAITS & ~REACHABLE, "active"),
     "failed": ("Not installed", Q(state__in=ENDED) & ~Q(state=JobState.DONE), "failed"),
     "done": ("Done", Q(state=JobState.DONE), "done"),
 }
@@ -48,8 +49,8 @@ class Host:
 
     @property
     def label(self) -> str:
-        if self.row.state == "waiting" and self.row.stage != Install.Stage.VERIFY_HOST:
-            return "Tries again"
+        if self.row.state == "waiting" and self.row.stage == Install.Stage.SIGN_IN:
+            return "Can be reached"
         return LABELS.get(self.row.state, str(self.row.status.label))
 
     @property
@@ -127,7 +128,9 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "retry_kind": "secondary" if counts["waiting_for_you"] else "primary",
         "retry_href": reverse("installs:retry", args=[pk]),
         "cancel_href": reverse("installs:cancel", args=[pk]),
-        "can_cancel": batch.ended_at is None and counts["active"] + counts["waiting_for_you"] > 0,
+        "can_cancel": batch.ended_at is None and counts["total"] > counts["done"] + counts["failed"],
+        "can_go_on": batch.held and batch.ended_at is None and counts["reachable"] > 0,
+        "can_forget_jump": bool(batch.jump_host) and counts["failed"] > 0 and bool(trusting.known_of_jump(batch)),
     }  # fmt: skip
     return render(request, "installs/batch.html", context)
 
