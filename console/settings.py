@@ -14,7 +14,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from console.lib import embedded, routine, seal
+from console.lib import embedded, seal
 from console.lib.enumnames import ENUM_NAMES
 from console.lib.env import broker, env, folder, json_object, level, listed, origin, port, read, wrong, yes_no
 
@@ -371,7 +371,6 @@ _shared: list[structlog.typing.Processor] = [
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,
-        routine.quiet,
         *_shared,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],

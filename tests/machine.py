@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.test import Client
 
 from console.lib import signing
 from servers.agents.program import protocol
@@ -88,6 +89,17 @@ class Machine:
                 return reply.status, json.loads(reply.read())
         finally:
             connection.close()
+
+
+class Direct(Machine):
+    """Without a console that is served: for what Django alone answers."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def post(self, path: str, data: bytes, headers: dict[str, str]) -> Answer:
+        reply = Client(raise_request_exception=False).post(path, data, "application/json", headers=headers)
+        return reply.status_code, reply.json()
 
 
 def written(body: Any) -> bytes:

@@ -56,7 +56,7 @@ def everything(people, staff):
     CredentialPush.objects.create(account=account, version=1, actor_name="billing")
     SyncRun.objects.create(account=account, state="failed", outcome="The cloud refused the credentials.")
     server = ServerFactory(account=account)
-    agent = Agent.objects.create(server=server, digest="a" * 64, version="1.0")
+    agent = Agent.objects.create(server=server, public_key="p" * 43, session_key="a" * 64, version="1.0")
     Group.objects.create(name="Clerks")
     JoinToken.objects.create(digest="b" * 64, account=account, expires_at=timezone.now())
     batch = InstallBatch(customer=customer, by=people.alice, ssh_user="root")
@@ -87,8 +87,7 @@ def everything(people, staff):
         account.sealed,
         account.pending_sealed,
         batch.sealed,
-        agent.digest,
-        "b" * 64,
+        agent.session_key,
         bearer,
         ApiToken.objects.get().digest,
         made.order_sealed,

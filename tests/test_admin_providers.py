@@ -311,7 +311,7 @@ class TestHealth:
         Mail.objects.create(provider=north, to="b@example.com", kind="notice", state="queued")
         Mail.objects.create(customer=people.elsewhere, to="c@example.com", kind="welcome", state="failed")
         server = ServerFactory(account=people.account)
-        Agent.objects.create(server=server, digest="a" * 64, version="1", last_seen_at=old)
+        Agent.objects.create(server=server, public_key="p" * 43, version="1", last_seen_at=old)
         webhooks.add(north, "http://127.0.0.1:9/a", [], audit.SYSTEM)
         webhooks.add(north, "http://127.0.0.1:9/b", [], audit.SYSTEM)
         Webhook.objects.filter(url__endswith="a").update(failing_since=old)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.utils import timezone
 
 from accounts.signals import account_removed
@@ -19,8 +19,10 @@ from servers.agents.program import protocol
 from servers.models import Server
 from tests.conftest import People
 from tests.factories import ServerFactory
+from tests.machine import Direct
 
 FACTS = reports.facts({"hostname": "web-1"})
+MACHINES: dict[str, Direct] = {}
 
 
 @pytest.fixture
@@ -28,57 +30,64 @@ def server(people: People) -> Server:
     return ServerFactory(account=people.account)
 
 
-def post(token: object, attempt: object = "attempt-one", **more: object) -> tuple[int, dict]:
-    body = {"token": token, "attempt": attempt, "version": "0.1.0", "facts": {"hostname": "web-1"}, **more}
-    reply = Client().post(protocol.ENROL_PATH, body, content_type="application/json")
-    return reply.status_code, reply.json()
+@pytest.fixture(autouse=True)
+def machines() -> Iterator[None]:
+    yield
+    MACHINES.clear()
+
+
+def post(token: object, who: str = "one", **more: object) -> tuple[int, dict]:
+    """The machine of that name enrols."""
+    machine = MACHINES.setdefault(who, Direct())
+    body = {"token": token, "public_key": machine.public, "version": "0.2.0", "facts": {"hostname": "web-1"}, **more}
+    return machine.prove(protocol.ENROL_PATH, body)
 
 
 def test_a_token_makes_one_agent_of_its_server(server: Server, people: People) -> None:
     token = enrol.issue(server, people.alice)
     status, said = post(token)
-    assert status == 200 and said["interval"] == 30
+    assert status == 200 and said["keys"]
     agent = Agent.objects.get()
     assert (agent.server, str(agent.pk), agent.state) == (server, said["agent_id"], "live")
     assert agent.facts["hostname"] == "web-1" and Agent.objects.unheard().get() == agent
-    assert post(token, "attempt-two")[0] == 401
+    assert post(token, "two")[0] == 401
 
 
 def test_no_secret_is_kept_in_the_database(server: Server, people: People) -> None:
     token = enrol.issue(server, people.alice)
-    secret = post(token)[1]["agent_token"]
+    post(token)
     kept = str(list(Agent.objects.values()) + list(JoinToken.objects.values()) + list(AuditEntry.objects.values()))
-    assert token not in kept and secret not in kept
-    assert token.startswith("mjt_") and secret.startswith("mja_")  # so that the log filter knows them
+    assert token not in kept
+    assert token.startswith("mjt_")  # so that the log filter knows it
 
 
 def test_used_expired_and_unknown_tokens_get_the_same_answer(server: Server, people: People) -> None:
     used, old = enrol.issue(server, people.alice), enrol.issue(server, people.alice)
     post(used)
     JoinToken.objects.filter(digest=enrol.digest(old)).update(expires_at=timezone.now() - timedelta(seconds=1))
-    answers = [post(token, "another-attempt") for token in (used, old, "mjt_never_issued")]
+    answers = [post(token, "other") for token in (used, old, "mjt_never_issued")]
     for _, said in answers:
         said["error"].pop("request_id")
     assert answers[0][0] == 401 and answers[0] == answers[1] == answers[2]
     assert answers[0][1]["error"]["code"] == protocol.UNKNOWN_TOKEN
 
 
-def test_the_same_attempt_after_a_lost_answer_gets_the_same_agent(server: Server, people: People) -> None:
+def test_the_same_key_after_a_lost_answer_gets_the_same_agent(server: Server, people: People) -> None:
     token = enrol.issue(server, people.alice)
     assert post(token) == post(token)
     assert Agent.objects.count() == 1
 
 
-def test_the_same_attempt_gets_nothing_once_its_agent_was_replaced(server: Server, people: People) -> None:
+def test_the_same_key_gets_nothing_once_its_agent_was_replaced(server: Server, people: People) -> None:
     token = enrol.issue(server, people.alice)
     post(token)
-    post(enrol.issue(server, people.alice), "attempt-two")
+    post(enrol.issue(server, people.alice), "two")
     assert post(token)[0] == 401
 
 
 def test_installing_again_revokes_the_older_agent(server: Server, people: People) -> None:
     first = post(enrol.issue(server, people.alice))[1]
-    second = post(enrol.issue(server, people.alice), "attempt-two")[1]
+    second = post(enrol.issue(server, people.alice), "two")[1]
     assert Agent.objects.get(server=server).pk == Agent.objects.get(pk=second["agent_id"]).pk
     older = Agent.objects.get(pk=first["agent_id"])
     assert (older.state, older.server, older.former_server) == ("revoked", None, server)
@@ -115,7 +124,7 @@ def test_a_token_of_an_account_waits_for_a_server_that_is_not_known_yet(people: 
 def test_a_token_of_an_account_cannot_take_a_server_whose_agent_reports(server: Server, people: People) -> None:
     post(enrol.issue(server, people.alice))
     checkin.beat(Agent.objects.get().pk, "0.1.0", reports.metrics({}), None)
-    status, said = post(enrol.issue(people.account, None), "attempt-two", facts={"instance_id": server.external_id})
+    status, said = post(enrol.issue(people.account, None), "two", facts={"instance_id": server.external_id})
     assert (status, said["error"]["code"]) == (409, "has_agent")
 
 
@@ -150,7 +159,9 @@ def test_an_agent_leaves_before_its_server_row_is_deleted(server: Server, people
     [
         ({"token": 7}, "token"),
         ({"token": "x" * 1000}, "token"),
-        ({"attempt": []}, "attempt"),
+        ({"public_key": []}, "public_key"),
+        ({"public_key": "short"}, "public_key"),
+        ({"public_key": "x" * 5000}, "public_key"),
         ({"version": {}}, "version"),
         ({"facts": []}, ""),
         ({"facts": {"cpus": -1}}, "facts.cpus"),
@@ -172,14 +183,14 @@ def test_a_malformed_enrolment_names_the_field_and_leaves_the_token(
 @pytest.mark.django_db(transaction=True)
 def test_ten_at_once_with_one_token_make_one_agent(server: Server, people: People) -> None:
     token = enrol.issue(server, people.alice)
-    assert sorted(at_once(10, lambda n: (token, f"attempt-{n}"))) == [200] + [401] * 9
+    assert sorted(at_once(10, lambda n: (token, f"{n}"))) == [200] + [401] * 9
     assert Agent.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_ten_tokens_of_one_server_at_once_leave_one_live_agent(server: Server, people: People) -> None:
     tokens = [enrol.issue(server, people.alice) for _ in range(10)]
-    assert at_once(10, lambda n: (tokens[n], f"attempt-{n}")) == [200] * 10
+    assert at_once(10, lambda n: (tokens[n], f"{n}")) == [200] * 10
     assert Agent.objects.live().count() == 1 and Agent.objects.count() == 10
 
 

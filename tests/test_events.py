@@ -25,7 +25,7 @@ from servers.models import Server
 from tests.conftest import People
 from tests.factories import CustomerFactory, ServerFactory
 from tests.farclouds import account_at, endpoint_at
-from tests.test_checkin import METRICS
+from tests.machine import SAMPLE as METRICS
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=5)

@@ -57,7 +57,7 @@ def test_a_server_missing_twice_and_unknown_by_its_id_is_gone_and_its_row_stays(
     [lost] = lose(site, account)
     server = Server.objects.get(external_id=lost)
     agent = Agent.objects.create(
-        server=server, digest="d", version="0.1.0", first_seen_at=timezone.now(), last_seen_at=timezone.now()
+        server=server, public_key="d", version="0.1.0", first_seen_at=timezone.now(), last_seen_at=timezone.now()
     )
     run = sync.now(account)
     assert (run.state, run.gone) == (JobState.DONE, 1)

@@ -11,9 +11,6 @@ import pytest
 import structlog
 
 from console.lib import seal
-from servers.agents import enrol, former, reports
-from servers.agents.program import protocol
-from tests.factories import ServerFactory
 
 CANARY = "canary-9f2b7c1d44e0a6"
 
@@ -107,28 +104,3 @@ def test_a_sign_in_and_an_api_call_leave_no_secret(client, lines, people):
     )
     assert lines.events
     assert CANARY not in lines.text
-
-
-def test_a_heartbeat_that_went_well_is_not_logged_and_one_that_was_refused_is(client, lines, people):
-    def beat(secret):
-        client.post(
-            protocol.HEARTBEAT_PATH,
-            {"version": "0.1.1", "metrics": {}},
-            content_type="application/json",
-            headers={"authorization": f"Bearer {secret}"},
-        )
-
-    server = ServerFactory(account=people.account)
-    _, known = former.join(enrol.issue(server, people.alice), "attempt", "0.1.0", reports.facts({}))
-    before = len(lines.events)
-    beat(known)
-    assert lines.events[before:] == []
-    logging.getLogger("django_structlog.middlewares.request").setLevel(logging.DEBUG)
-    try:
-        beat(known)
-        assert {event["event"] for event in lines.events[before:]} == {"request_started", "request_finished"}
-    finally:
-        logging.getLogger("django_structlog.middlewares.request").setLevel(logging.NOTSET)
-    before = len(lines.events)
-    beat("nobody-knows-this")
-    assert [event["code"] for event in lines.events[before:] if event["event"] == "request_finished"] == [401]

@@ -22,7 +22,7 @@ from tests.pages import link, rows, text
 def agent(server: Server, **fields: object) -> Agent:
     now = timezone.now()
     return Agent.objects.create(
-        **{"server": server, "digest": server.pk.hex, "version": "0.1.0", "first_seen_at": now, "last_seen_at": now}
+        **{"server": server, "public_key": server.pk.hex, "version": "0.1.0", "first_seen_at": now, "last_seen_at": now}
         | fields
     )
 

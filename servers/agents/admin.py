@@ -19,6 +19,7 @@ class AgentAdmin(ReadOnlyAdmin):
     list_filter = ("state", "version")
     list_select_related = ("server", "former_server")
     search_fields = ("server__name", "former_server__name")
+    hidden = ("session", "session_key", "former_session", "former_session_key")
 
     @display(description="State", label=TONES, ordering="state")
     def life(self, agent: Agent) -> tuple[str, str]:

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from servers.models import Server
+from tests.asgi import served
 from tests.conftest import People
 from tests.installs.hosts import at, take_off
 from tests.sshd import Sshd
 
 
 @pytest.fixture(autouse=True)
-def console(live_server: Any, settings: Any) -> str:
+def console(transactional_db: None, settings: Any) -> Iterator[str]:
     """The console that agents report to; they do it every second here."""
-    settings.PUBLIC_URL, settings.AGENT_INTERVAL = live_server.url, 1
-    return str(live_server.url)
+    with served() as live:
+        settings.PUBLIC_URL, settings.AGENT_INTERVAL = live.url, 1
+        yield live.url
 
 
 @pytest.fixture

@@ -17,5 +17,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(below(protocol.PROOF_PATH), claims.proof),
     path(below(protocol.ENROL_PATH), views.enrol),
     path(below(protocol.SESSION_PATH), views.session),
-    path(below(protocol.HEARTBEAT_PATH), views.heartbeat),
 ]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import JsonResponse
 
 from console.lib import signing
-from console.lib.api.errors import refuse
 from console.lib.denials import Wrong
-from servers.agents import former, reports, sessions
 from servers.agents import enrol as enrolment
+from servers.agents import reports, sessions
 from servers.agents.api.calls import Call, call
 from servers.agents.program import protocol
 
@@ -23,10 +20,6 @@ def enrol(call: Call) -> dict[str, Any]:
     body = call.body
     token = _secret(body.get("token"), "token")
     facts, version = reports.facts(body.get("facts") or {}), reports.version(body.get("version"))
-    if "public_key" not in body:
-        attempt = _secret(body.get("attempt"), "attempt") if body.get("attempt") is not None else secrets.token_hex(32)
-        agent, secret = former.join(token, attempt, version, facts)
-        return {"agent_id": str(agent.pk), "agent_token": secret, "interval": settings.AGENT_INTERVAL}
     agent = enrolment.enrol(token, call.key("public_key"), version, facts)
     return {"agent_id": str(agent.pk), "keys": signing.public_keys()}
 
@@ -50,18 +43,6 @@ def session(call: Call) -> dict[str, Any]:
         "time": made.time,
         "interval": settings.AGENT_INTERVAL,
     }
-
-
-@call
-def heartbeat(call: Call) -> dict[str, Any] | JsonResponse:
-    body = call.body
-    scheme, _, token = call.request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        # A proxy may have taken it, so this does not tell an agent to stop.
-        return refuse(401, "unauthenticated", "Send the agent's token in the header: Authorization: Bearer TOKEN.")
-    facts = reports.facts(body["facts"]) if body.get("facts") is not None else None
-    former.beat(token.strip(), reports.version(body.get("version")), reports.metrics(body.get("metrics") or {}), facts)
-    return {"interval": settings.AGENT_INTERVAL}
 
 
 def _secret(value: Any, name: str) -> str:

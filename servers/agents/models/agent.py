@@ -35,7 +35,6 @@ class Agent(models.Model):
     state = models.CharField(max_length=9, choices=State.choices, default=State.LIVE)
     way = models.CharField("came by", max_length=8, choices=Way.choices, default=Way.TOKEN)
     public_key = models.CharField(max_length=43, unique=True, null=True, editable=False)  # noqa: DJ001 - unique: Ed25519, base64url
-    digest = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 - of a 0.1 agent's token
     instance_id = models.CharField(max_length=128, blank=True)  # of the machine that it was given to; "" when unknown
     version = models.CharField(max_length=40)
     enrolled_at = models.DateTimeField(db_default=Now(), editable=False)

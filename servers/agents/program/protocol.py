@@ -61,7 +61,6 @@ CLAIM_PATH = "/agent/v1/claims"
 PROOF_PATH = "/agent/v1/claims/proof"
 ENROL_PATH = "/agent/v1/enrol"
 SESSION_PATH = "/agent/v1/sessions"
-HEARTBEAT_PATH = "/agent/v1/heartbeat"  # of 0.1, until the last of it is gone
 CHECKIN_PATH = "/agent/v1/checkin"
 OUTPUT_PATH = "/agent/v1/output"
 LEAVE_PATH = "/agent/v1/leave"
