@@ -10,7 +10,7 @@ from accounts.models import Import, ImportLine
 from console.lib import seal
 from console.models import User
 from providers.models import ActingFor, ApiCall, Brand, Customer, IdentityServer, MailTemplate, ProviderMember
-from servers.agents.models import Agent, Release, Work
+from servers.agents.models import Agent, Challenge, Claim, Release, Work
 from tests.factories import AccountFactory, ServerFactory
 
 SECRET = "hunter-of-identity-servers"
@@ -42,4 +42,19 @@ def make(customer: Customer, staff: User) -> list[str]:
         agent=agent, server=host, customer=customer, sequence=1, script="echo the-script", envelope="the-envelope",
         signature="s", key_id="k1", expires_at=timezone.now(),
     )  # fmt: skip
-    return ["the-script", "the-envelope", SECRET, server.sealed, "PNG-pixels", "v1:sealed-import-line"]
+    Claim.objects.create(
+        provider=provider, public_key="c" * 43, code="ABCD-2345", version="0.2.0", address="192.0.2.9",
+        hostname="claimant", server=host, expires_at=timezone.now(),
+    )  # fmt: skip
+    challenge = Challenge(server=host)
+    challenge.sealed = seal.close({"nonce": SECRET}, challenge.place())
+    challenge.save()
+    return [
+        challenge.sealed,
+        "the-script",
+        "the-envelope",
+        SECRET,
+        server.sealed,
+        "PNG-pixels",
+        "v1:sealed-import-line",
+    ]

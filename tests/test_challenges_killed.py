@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from console.lib.faults import Unreachable
+from accounts import pacing
+from console.lib.faults import SlowDown, Unreachable
 from console.lib.jobs.sweeping import sweep
 from servers.agents import challenging, tasks
 from servers.agents.channels import Metadata
@@ -108,8 +109,9 @@ def test_a_cloud_that_is_away_when_the_answer_comes_is_asked_again(place: Place)
     place.site.faults.inject("unavailable", times=50, path=launched.external_id)
     machine.ask(nonce)
     work()
-    assert machine.ask()[0] == 202 and Challenge.objects.get().state == "queued"
+    assert machine.ask()[0] == 202 and Challenge.objects.get().state in ("queued", "waiting")
     place.site.faults.clear()
+    pacing.forget(place.account.pk)
     Challenge.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     work()
     assert machine.ask()[0] == 200
@@ -132,3 +134,26 @@ def test_a_nonce_that_cannot_be_put_is_not_tried_again_for_an_hour(
         Challenge.objects.active().update(due_at=timezone.now() - timedelta(seconds=1))
     assert 0 < len(tries) <= 8 and Challenge.objects.get().state == "failed"
     assert machine.row.challenged_at is not None
+
+
+def test_a_busy_account_costs_a_challenge_time_and_no_attempt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched, machine = place.born("web", "127.0.0.75")
+    put = Metadata.put
+    left = [12]
+
+    def paced(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0]:
+            raise SlowDown("The cloud asked for fewer calls.", 0.1)
+        put(*arguments)
+
+    monkeypatch.setattr(Metadata, "put", paced)
+    machine.claim()
+    for _ in range(12):
+        match(place.provider)
+        pacing.forget(place.account.pk)
+        Challenge.objects.filter(placed_at__isnull=True).update(due_at=timezone.now() - timedelta(seconds=1))
+    assert left == [0]
+    machine.ask(place.nonce(launched))
+    work()
+    assert machine.ask()[0] == 200

@@ -110,6 +110,7 @@ def test_an_address_that_sends_too_much_is_told_so_whoever_it_claims_to_be(
 # --- floods
 
 
+@pytest.mark.timeout(1200)
 def test_a_flood_enrols_nobody_and_keeps_nobody_out(
     people: People, place: Place, tmp_path: Path, full_or: Callable[[int, int], int]
 ) -> None:
@@ -127,7 +128,7 @@ def test_a_flood_enrols_nobody_and_keeps_nobody_out(
             answers.add(repr(machine.ask(secrets.token_urlsafe(32))))
             if number == flood // 2:
                 honest.claim()
-            if number % 100 == 99:
+            if number % full_or(1000, 100) == full_or(999, 99):
                 match(place.provider)
         assert answers == {"(202, {'retry': 5})"}
         match(place.provider)

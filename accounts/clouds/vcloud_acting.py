@@ -152,9 +152,9 @@ class Acting:
         vm = self.vm(external_id)
         section = xml.child(vm, "VirtualHardwareSection")
         address = xml.link(section, "edit") or xml.attribute(section, "href") if section is not None else ""
-        if not address:
+        if section is None or not address:
             raise _not_offered(vm, "virtualHardwareSection")
-        self._tasks.finish(address, orders.with_property(self._wire.get(address), key, value or ""), method="PUT")
+        self._tasks.finish(address, orders.with_property(section, key, value or ""), method="PUT")
         if self._wire.spoken.generation == "vcd" and properties(self._wire.get(address)).get(key, "") != (value or ""):
             raise Refused("The cloud took the guest property on and did not keep it: tenants may not set any there.")
 

@@ -52,6 +52,8 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Actions", "play_circle", "actions.action"),
             ("Action batches", "playlist_play", "actions.actionbatch"),
             ("Agents", "smart_toy", "agents.agent"),
+            ("Claims", "waving_hand", "agents.claim"),
+            ("Challenges", "lock_open", "agents.challenge"),
             ("Agent releases", "new_releases", "agents.release"),
             ("Agent work", "terminal", "agents.work"),
             ("Installs", "download", "installs.install"),

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from console.lib.staff import TONES, ReadOnlyAdmin, action, display, toned, who
 from servers.agents import releasing
-from servers.agents.models import Agent, JoinToken, Release, Work
+from servers.agents.models import Agent, Challenge, Claim, JoinToken, Release, Work
 
 
 @admin.register(Agent)
@@ -24,6 +24,31 @@ class AgentAdmin(ReadOnlyAdmin):
     @display(description="State", label=TONES, ordering="state")
     def life(self, agent: Agent) -> tuple[str, str]:
         return ("running" if agent.state == Agent.State.LIVE else "stopped"), agent.get_state_display()
+
+
+@admin.register(Claim)
+class ClaimAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "provider", "life", "level", "server", "address", "trouble", "first_at", "last_at")
+    list_filter = ("state", "level", "provider")
+    list_select_related = ("provider", "server")
+    search_fields = ("code", "instance_id", "hostname", "server__name")
+
+    @display(description="State", label=TONES, ordering="state")
+    def life(self, claim: Claim) -> tuple[str, str]:
+        return toned(Claim.State(claim.state))
+
+
+@admin.register(Challenge)
+class ChallengeAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "life", "outcome", "queued_at", "placed_at", "removed_at")
+    list_filter = ("state",)
+    list_select_related = ("server",)
+    search_fields = ("server__name",)
+    hidden = ("sealed", "before")
+
+    @display(description="State", label=TONES, ordering="state")
+    def life(self, challenge: Challenge) -> tuple[str, str]:
+        return toned(challenge.status)
 
 
 @admin.register(JoinToken)

@@ -6,6 +6,7 @@ are over. A worker that is killed leaves a row whose lease runs out, and each st
 
 from __future__ import annotations
 
+import random
 import secrets
 from datetime import timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ from django.db.models.functions import Now
 from accounts import calling
 from accounts.models import CloudAccount
 from console.lib import seal
+from console.lib.faults import SlowDown
 from console.lib.jobs import ring
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import JobState
@@ -32,7 +34,9 @@ CHALLENGE: Final = "agents.challenge"  # the task (tasks.py)
 GOOD: Final = timedelta(minutes=10)  # for which a nonce may be answered
 AGAIN: Final = timedelta(hours=1)  # until a claim that could not read one is given another
 FAIR: Final = timedelta(minutes=5)  # in which a machine can read a nonce, if it can at all
-PATIENCE: Final = 30.0  # seconds for the account's turn
+PATIENCE: Final = 3.0  # seconds for the account's turn
+SPARE: Final = 0.2  # the same, for taking away what was used: those who wait to be let in come first
+BUSY: Final = timedelta(hours=1)  # for which a cloud that asks for fewer calls is waited for
 
 
 def pose(server_id: UUID) -> None:
@@ -58,7 +62,20 @@ def nudge(server_id: UUID) -> None:
 
 
 def perform(challenge: Challenge, lease: Lease) -> str | None:
-    """One step of a challenge that is held; how it ended in words, or None when it rests. Raises the cloud's faults."""
+    """One step of a challenge that is held; how it ended in words, or None when it rests. Raises the cloud's faults.
+
+    When many machines start at once, the account's pace is what they wait for: that costs no attempt and no worker.
+    """
+    try:
+        return _step(challenge, lease)
+    except SlowDown as fault:
+        if not Challenge.objects.filter(pk=challenge.pk, queued_at__gt=Now() - BUSY).exists():
+            raise
+        lease.rest(max(fault.retry_after or 0.0, random.uniform(1, 4)), fault.words)  # noqa: S311  # spreads load
+        return None
+
+
+def _step(challenge: Challenge, lease: Lease) -> str | None:
     server = Server.objects.select_related("account__endpoint", "account__customer").get(pk=challenge.server_id)
     try:
         secret = nonce(challenge)
@@ -82,7 +99,7 @@ def perform(challenge: Challenge, lease: Lease) -> str | None:
     elif secret is not None and Challenge.objects.filter(pk=challenge.pk, placed_at__gt=Now() - GOOD).exists():
         lease.rest(GOOD.total_seconds())  # it was woken for nothing
         return None
-    with calling.calling(server.account, PATIENCE) as driver:
+    with calling.calling(server.account, SPARE) as driver:
         CHANNELS[server.account.endpoint.platform].take(driver, server.external_id, _before(challenge))
     lease.write(removed_at=Now(), sealed="", before="")
     return words

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.db.models import Count, F, Max, Q, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -40,14 +40,14 @@ READINGS: Final = 10  # a minute for a provider
 
 def look(provider_id: UUID) -> int:
     """Match what is to be matched; how many claims were looked at."""
-    now, seen = timezone.now(), 0
+    now = timezone.now()
     _shed(provider_id)
-    while claims := list(_due(provider_id, now)[:BATCH]):
-        _match(provider_id, claims, now)
-        seen += len(claims)
-    if seen:
+    due = list(_due(provider_id, now).values_list("pk", flat=True))
+    for start in range(0, len(due), BATCH):
+        _match(provider_id, list(Claim.objects.filter(pk__in=due[start : start + BATCH], state__in=OPEN)), now)
+    if due:
         _read_accounts(provider_id, now)
-    return seen
+    return len(due)
 
 
 def _due(provider_id: UUID, now: datetime) -> Any:
@@ -68,7 +68,7 @@ def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
     near = _near(provider_id, {one.address for one in told.values()})
     sole = _sole(provider_id, {one.address for one in told.values()})
     nothing = []
-    Claim.objects.filter(pk__in=[one.pk for one in claims]).update(looked_at=Now())
+    Claim.objects.filter(pk__in=[one.pk for one in claims]).update(looked_at=now)
     for claim in claims:
         if claim.pk not in told:
             continue

@@ -30,6 +30,10 @@ class Claim(models.Model):
         ADMITTED = "admitted", "Admitted"
         REFUSED = "refused", "Refused"
 
+        @property
+        def tone(self) -> str:
+            return {"waiting": "changing", "pending": "attention", "admitted": "running"}.get(self.value, "stopped")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="claims")
     public_key = models.CharField(max_length=43, unique=True, editable=False)
