@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from servers.agents.api import claims, views
+from servers.agents.api import claims, programs, views
 from servers.agents.program import protocol
 
 
@@ -17,4 +17,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(below(protocol.PROOF_PATH), claims.proof),
     path(below(protocol.ENROL_PATH), views.enrol),
     path(below(protocol.SESSION_PATH), views.session),
+    path(below(protocol.RELEASE_PATH) + "<str:sha256>", programs.program),
 ]

@@ -6,7 +6,7 @@ import socket
 from typing import Any, Dict, Optional, Tuple
 
 from . import base64url, channels, ed25519, facts, machine, protocol
-from .client import Answer, Console, encoded
+from .client import Answer, Console, Stale, encoded
 from .clock import Clock
 from .identity import Identity
 from .log import Log
@@ -86,7 +86,11 @@ class Claim:
 
     def _post(self, path: str, body: Dict[str, Any]) -> Answer:
         data = encoded(body)
-        return self._console.post(path, data, {"Muster-Signature": self._identity.signature(path, data)})
+        signed = {"Muster-Signature": self._identity.signature(path, data)}
+        try:
+            return self._console.post(path, data, signed)
+        except Stale:
+            return self._console.post(path, data, signed)
 
     def _pace(self, answer: Answer) -> None:
         wanted = answer.body.get("retry")

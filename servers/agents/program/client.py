@@ -85,14 +85,6 @@ class Console:
             raise Unreached(ANSWER, "{} answered {}.".format(self.host, reply.status), "It is tried again.")
         return data
 
-    def get(self, path: str, limit: int) -> bytes:
-        """The bytes that the console has there. Unreached when there are none, or more than `limit`."""
-        reply, data = self._exchange("GET", path, b"", {}, 0.0, limit)
-        if reply.status != 200 or len(data) > limit:
-            cause = "{} answered {} for the agent's program.".format(self.host, reply.status)
-            raise Unreached(ANSWER, cause, "It is tried again.")
-        return data
-
     def close(self) -> None:
         if self._kept is not None:
             self._kept.close()

@@ -20,12 +20,14 @@ def parser() -> Parser:
     whole.add_argument("--version", action="version", version="muster-agent " + protocol.VERSION)
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     install = commands.add_parser("install", help="install or update, and start")
-    install.add_argument("--url", required=True, help="the console, as https://console.example.com")
-    install.add_argument("--token-file", required=True, help="file with the join token, removed once read; - for input")
+    install.add_argument("--image", metavar="FILE", help="settings of an image, in place of all others")
+    install.add_argument("--url", help="the console, as https://console.example.com")
+    install.add_argument("--token-file", help="file with the join token, removed once read; - for input")
     install.add_argument("--ca-file", help="PEM certificates to trust in place of the system's")
     install.add_argument("--proxy", help="http://[user:password@]host:port, or none; otherwise from the environment")
     install.add_argument("--allow-http", action="store_true", help="report over http:// to another host")
     install.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="wait for the first check-in")
+    commands.add_parser("seal", help="forget who this machine is, before an image is made of it")
     commands.add_parser("uninstall", help="stop, and remove every file")
     commands.add_parser("boot", help="start, unless it runs")
     commands.add_parser("halt", help="stop until the next boot")
@@ -43,9 +45,19 @@ def parser() -> Parser:
 def deed(given: argparse.Namespace) -> Dict[str, Any]:
     """Do what the command says."""
     where = paths.find()
+    if given.command == "install" and given.image:
+        from .image import lay
+
+        return lay(where, given.image)
+    if given.command == "seal":
+        from .image import seal
+
+        return seal(where)
     if given.command == "install":
         from .install import install
 
+        if not given.url or not given.token_file:
+            raise Refusal("The command is not complete: --url and --token-file are needed.", "See: muster-agent --help")
         return install(
             where, given.url, given.token_file, given.ca_file, given.proxy, given.allow_http, max(0.0, given.wait)
         )

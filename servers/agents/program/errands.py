@@ -91,7 +91,7 @@ class Errands:
 
         keys = envelope.pinned(self._identity.keys)
         try:
-            version = update.take(self._paths, offer, keys, self._clock.now(), self._console.get)
+            version = update.take(self._paths, offer, keys, self._clock.now(), self._console.fetch)
         except (update.Fetch, Unreached) as error:
             self._log.say(str(error))
             return None

@@ -123,6 +123,15 @@ def start(paths: Paths, kind: str, boot: Callable[[Paths], Any]) -> None:
         enable(kind)
 
 
+def prepare(paths: Paths, kind: str) -> None:
+    """See to it that the agent starts when this host boots, in an image where nothing runs."""
+    if kind == SYSTEMD:
+        systemd.prepare(paths)
+    else:
+        files.write(paths.script, script(paths, kind).encode(), 0o755)
+        enable(kind)
+
+
 def enable(kind: str) -> None:
     if kind == OPENRC:
         call("rc-update", "add", NAME, "default")

@@ -39,13 +39,13 @@ def install(
     mode = inits.mode(paths)
     try:
         with process.changing(paths):
-            _place(paths, mode)
+            place(paths, mode)
             _configure(paths, {"url": url, "ca": ca, "proxy": out}, token)
             files.remove(paths.status)
             if mode != inits.SYSTEMD:
                 process.halt(paths)
             inits.start(paths, mode, process.boot)
-            _prune(paths)
+            prune(paths)
     except OSError as error:
         raise files.refusal(error) from error
     if token_file != INPUT:
@@ -61,7 +61,7 @@ def install(
     return done
 
 
-def _place(paths: Paths, mode: str) -> None:
+def place(paths: Paths, mode: str) -> None:
     """The receipt, the program under its version, and the switch to it."""
     with open(archive(), "rb") as file:
         program = file.read()
@@ -90,7 +90,7 @@ def _configure(paths: Paths, wanted: Dict[str, Any], token: str) -> None:
     files.write_json(paths.config, dict(wanted, token=token, key=key or base64url.encode(identity.new_seed())))
 
 
-def _prune(paths: Paths) -> None:
+def prune(paths: Paths) -> None:
     """Keep this version and the newest other one, to go back to."""
     others = [name for name in os.listdir(paths.versions) if name != protocol.VERSION]
     others.sort(key=lambda name: os.path.getmtime(os.path.join(paths.versions, name)))

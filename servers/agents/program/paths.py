@@ -36,6 +36,7 @@ class Paths:
         self.script = self.under("etc", "init.d", NAME)
         self.wrapper = self.under("usr", "bin", NAME)
         self.unit = self.under("etc", "systemd", "system", NAME + ".service")
+        self.wanted = self.under("etc", "systemd", "system", "multi-user.target.wants", NAME + ".service")
 
     def under(self, *parts: str) -> str:
         return os.path.join(self.prefix, *parts)
@@ -50,7 +51,7 @@ class Paths:
 
     def files(self, mode: str) -> List[str]:
         """Every file that this version ever makes, in the order in which uninstall removes them."""
-        found = [self.unit] if mode == "systemd" else [self.script] if mode in ("openrc", "sysvinit") else []
+        found = {"systemd": [self.wanted, self.unit], "openrc": [self.script], "sysvinit": [self.script]}.get(mode, [])
         found += [self.wrapper] if self.is_whole_host else []
         found += [self.current, self.release(protocol.VERSION), self.launcher]
         found += [self.identity, self.epoch, self.update, self.config, self.status, self.pid]

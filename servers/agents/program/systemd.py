@@ -60,6 +60,18 @@ def stop(paths: Paths) -> None:
         call("systemctl", "stop", NAME)
 
 
+def prepare(paths: Paths) -> None:
+    """The unit, enabled as systemctl does it, on a host where systemd does not run now."""
+    files.write(paths.unit, unit(paths).encode(), 0o644)
+    files.folder(os.path.dirname(paths.wanted))
+    files.link(paths.wanted, "../" + os.path.basename(paths.unit))
+
+
+def pause() -> None:
+    """Stop the unit; the next boot starts it."""
+    call("systemctl", "stop", NAME)
+
+
 def forget() -> None:
     """After the unit's file is gone."""
     call("systemctl", "daemon-reload")
