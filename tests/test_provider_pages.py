@@ -25,7 +25,7 @@ LOOK, ASK, ACT = "get", "get post admin", "post"
 METHODS = {
     "overview": LOOK, "customers": LOOK, "customer": LOOK, "keys": LOOK, "webhooks": LOOK, "webhook": LOOK,
     "delivery": LOOK, "calls": LOOK, "mail": LOOK, "mail-one": "get post", "brand": "get post",
-    "members": "get post", "frame": LOOK, "brand-look": LOOK,
+    "members": "get post", "frame": LOOK, "brand-look": LOOK, "sandbox": "get post",
     "issue-key": ASK, "rotate-key": ASK, "revoke-key": ASK, "suspend-customer": ASK, "close-customer": ASK,
     "add-webhook": ASK, "change-webhook": ASK, "rotate-webhook": ASK, "remove-webhook": ASK,
     "withdraw-brand": ASK, "remove-member": ASK,
@@ -33,10 +33,12 @@ METHODS = {
     "preview-mail": ACT, "withdraw-mail": ACT, "publish-mail": ACT, "test-mail": ACT, "publish-brand": ACT,
     "member-role": ACT, "invite-again": ACT,
 }  # fmt: skip
+OF_SANDBOXES = ("sandbox-mails", "reset-sandbox")  # tests/sandbox/test_pages.py
 
 
 @pytest.fixture
-def house(db) -> Desk:
+def house(db, settings) -> Desk:
+    settings.SANDBOX = True
     return desk()
 
 
@@ -73,7 +75,7 @@ def rows(house):
 def test_every_address_has_a_case():
     [mounted] = [one for one in get_resolver().url_patterns if isinstance(one, URLResolver)
                  and one.app_name == "provider"]  # fmt: skip
-    assert sorted(one.name for one in mounted.url_patterns) == sorted([*METHODS, "home", "join"])
+    assert sorted(one.name for one in mounted.url_patterns) == sorted([*METHODS, *OF_SANDBOXES, "home", "join"])
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from console.lib.pages import person, signed_in
 from console.portal.provider import standing
 from console.portal.provider.scope import Seat, page, show
-from providers import members
+from providers import members, simulated
 from providers.scope import DOOR
 
 
@@ -46,5 +46,6 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
 
 @page()
 def overview(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """Key numbers and troubles."""
-    return show(request, seat, "provider/overview.html", "overview", standing=standing.of(seat.provider))
+    """Key numbers and troubles; of a sandbox also what can be pushed there."""
+    clouds = simulated.CLOUDS if seat.sandbox else ()
+    return show(request, seat, "provider/overview.html", "overview", standing=standing.of(seat.provider), clouds=clouds)

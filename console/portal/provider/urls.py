@@ -13,6 +13,7 @@ from console.portal.provider import (
     mail,
     members,
     overview,
+    sandbox,
     webhooks,
 )
 
@@ -21,6 +22,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.home, name="home"),
     path("~join/<str:token>/", overview.join, name="join"),
     path("<slug:slug>/", overview.overview, name="overview"),
+    path("<slug:slug>/sandbox/", sandbox.enter, name="sandbox"),
+    path("<slug:slug>/sandbox/mails/", sandbox.mails, name="sandbox-mails"),
+    path("<slug:slug>/sandbox/reset", sandbox.reset, name="reset-sandbox"),
     path("<slug:slug>/keys/", keys.listing, name="keys"),
     path("<slug:slug>/keys/issue", keys.issue, name="issue-key"),
     path("<slug:slug>/keys/<uuid:pk>/rotate", keys.rotate, name="rotate-key"),
