@@ -36,6 +36,8 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     """GET asks, POST says yes to an invitation to work at a provider."""
     if request.method != "POST":
         member = members.invited(person(request), token)
+        if member is not None and member.accepted_at:  # the link did its work
+            return HttpResponseRedirect(reverse("provider:overview", args=[member.provider.slug]))
         return render(request, "provider/join.html", {"member": member}, status=200 if member else 404)
     member = members.accept(person(request), token)
     if member is None:

@@ -14,6 +14,7 @@ from console.portal.provider import (
     members,
     overview,
     sandbox,
+    signin,
     webhooks,
 )
 
@@ -46,6 +47,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<slug:slug>/brand/withdraw", brand.withdraw, name="withdraw-brand"),
     path("<slug:slug>/brand/<uuid:pk>/publish", brand.publish, name="publish-brand"),
     path("<slug:slug>/brand/<uuid:pk>/<str:what>/<str:mode>", brand.look, name="brand-look"),
+    path("<slug:slug>/sign-in/", signin.one, name="sign-in"),
+    path("<slug:slug>/sign-in/turn", signin.turn, name="turn-sign-in"),
+    path("<slug:slug>/sign-in/remove", signin.remove, name="remove-sign-in"),
     path("<slug:slug>/webhooks/", webhooks.listing, name="webhooks"),
     path("<slug:slug>/webhooks/add", webhooks.add, name="add-webhook"),
     path("<slug:slug>/webhooks/<uuid:pk>/", webhooks.one, name="webhook"),
