@@ -121,6 +121,7 @@ def push(
         if account.pending_sealed:
             ask(account, SyncRun.Trigger.PUSH)
     account.refresh_from_db()
+    account.endpoint, account.customer = endpoint, customer
     return Pushed(account, created, changed)
 
 

@@ -70,6 +70,7 @@ class ProviderView(APIView):
         found: Customer | None = self.customers().filter(external_id=external_id).first()
         if found is None:
             raise NotFound(f"You have no customer with the id {external_id}. PUT it to create it.", "customer_unknown")
+        found.provider = self.provider  # known already, and asked for by most deeds
         return found
 
     def given(self, serializer: type[Serializer[Any]], **in_path: str) -> dict[str, Any]:

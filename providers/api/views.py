@@ -45,10 +45,7 @@ class KeyBusy(APIException):
 class CustomerView(ProviderView):
     def _put(self, external_id: str, fields: dict[str, Any]) -> tuple[int, Any]:
         outcome = customers.put(self.provider, external_id, fields, self.actor)
-        return 201 if outcome.created else 200, self._told(external_id)
-
-    def _told(self, external_id: str) -> Any:
-        return CustomerOut(self.customer(external_id)).data
+        return 201 if outcome.created else 200, CustomerOut(outcome.customer).data
 
 
 class Customers(CustomerView):
@@ -63,7 +60,7 @@ class Customers(CustomerView):
     )
     def get(self, request: Request) -> Response:
         """Your customers, closed ones too, in the order of your ids."""
-        rows = narrowed(request, self.customers(), CustomerFilters)
+        rows = narrowed(request, self.customers().with_last_mail(), CustomerFilters)
         return self.pages(request, rows, CustomerOut, ByExternalId)
 
     @extend_schema(
@@ -116,7 +113,7 @@ class OneCustomer(CustomerView):
     @extend_schema(operation_id="customers_read", tags=["Customers"], responses=CustomerOut, examples=[TOLD])
     def get(self, request: Request, external_id: str) -> Response:
         """One customer, with the state of the last mail."""
-        return Response(self._told(external_id))
+        return Response(CustomerOut(self.customer(external_id)).data)
 
     @extend_schema(
         operation_id="customers_put",
@@ -148,8 +145,8 @@ class Suspend(CustomerView):
     @extend_schema(operation_id="customers_suspend", tags=["Customers"], request=None, responses=CustomerOut)
     def post(self, request: Request, external_id: str) -> Response:
         """Its people can look and do nothing; nothing syncs, no work runs. 409 when it is closed."""
-        customers.suspend(self.customer(external_id), self.actor)
-        return Response(self._told(external_id))
+        held = customers.suspend(self.customer(external_id), self.actor)
+        return Response(CustomerOut(held).data)
 
 
 class Resume(CustomerView):
@@ -158,8 +155,8 @@ class Resume(CustomerView):
     @extend_schema(operation_id="customers_resume", tags=["Customers"], request=None, responses=CustomerOut)
     def post(self, request: Request, external_id: str) -> Response:
         """Undo suspend. 409 when it is closed."""
-        customers.resume(self.customer(external_id), self.actor)
-        return Response(self._told(external_id))
+        held = customers.resume(self.customer(external_id), self.actor)
+        return Response(CustomerOut(held).data)
 
 
 class ResendMail(CustomerView):
@@ -171,8 +168,9 @@ class ResendMail(CustomerView):
 
         A mail that still waits to be sent is not doubled. 409 when the customer is closed.
         """
-        customers.resend_mail(self.customer(external_id), self.actor)
-        return Response(self._told(external_id), status=202)
+        customer = self.customer(external_id)
+        customers.resend_mail(customer, self.actor)
+        return Response(CustomerOut(customer).data, status=202)
 
 
 class HandOff(CustomerView):
