@@ -19,6 +19,7 @@ from console.lib.audit import Actor
 from providers import limits
 from providers.api.auth import HasScope, ProviderAuthentication
 from providers.models import Customer, Provider, ProviderKey
+from providers.querysets import CustomerQuerySet
 
 register_converter(ExternalIdInPath, "ext")
 
@@ -63,8 +64,9 @@ class ProviderView(APIView):
     def actor(self) -> Actor:
         return self.request.user.actor  # type: ignore[union-attr,no-any-return]
 
-    def customers(self) -> QuerySet[Customer]:
-        return Customer.objects.known_to(self.provider)
+    def customers(self) -> CustomerQuerySet:
+        known: CustomerQuerySet = Customer.objects.known_to(self.provider)
+        return known
 
     def customer(self, external_id: str) -> Customer:
         found: Customer | None = self.customers().filter(external_id=external_id).first()
