@@ -62,7 +62,7 @@ class TestGettingThere:
         live, there = (browser(alice).get(at("overview", slug=slug)) for slug in ("north", "north-sandbox"))
         assert f'<a href="{at("sandbox", slug="north")}">Sandbox</a>' in live.content.decode()
         assert f'<a href="{at("overview", slug="north")}">Live</a>' in there.content.decode()
-        assert "Sandbox. Clouds are simulated" in text(there) and "Clouds are simulated" not in text(live)
+        assert "Sandbox. Simulated clouds" in text(there) and "Simulated clouds" not in text(live)
 
     def test_without_simulated_clouds_there_is_no_switch(self, north, alice, settings):
         settings.SANDBOX = False
@@ -145,8 +145,11 @@ class TestWhatIsThere:
         assert "ping" in text(page)
 
     def test_the_credentials_to_push_stand_on_its_first_page_alone(self, twin, alice):
-        assert "username: passes, password: sandbox, project: sandbox" in text(browser(alice).get(at("overview")))
-        assert "username: passes" not in text(browser(alice).get(at("overview", slug="north")))
+        page = text(browser(alice).get(at("overview")))
+        assert "passes ok They pass, and the account has servers. wrong bad_credentials" in page
+        assert "forbidden refused The cloud knows them, and refuses what we ask. Not at vcloud." in page
+        assert "slow ok They pass after some seconds, in which the account is pending. At openstack alone." in page
+        assert "Credentials to push" not in text(browser(alice).get(at("overview", slug="north")))
 
     def test_kept_mails_stand_with_their_links(self, test, twin, alice):
         assert "No mail was kept yet" in text(browser(alice).get(at("sandbox-mails")))

@@ -49,5 +49,22 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
 @page()
 def overview(request: HttpRequest, seat: Seat) -> HttpResponse:
     """Key numbers and troubles; of a sandbox also what can be pushed there."""
-    clouds = simulated.CLOUDS if seat.sandbox else ()
-    return show(request, seat, "provider/overview.html", "overview", standing=standing.of(seat.provider), clouds=clouds)
+    logins = _logins() if seat.sandbox else []
+    return show(request, seat, "provider/overview.html", "overview", standing=standing.of(seat.provider), logins=logins)
+
+
+def _logins() -> list[tuple[str, str, str, str]]:
+    """What can be pushed to a sandbox: the name, what the account becomes, why, and where it is so, unless everywhere."""
+    everywhere = {cloud.slug for cloud in simulated.CLOUDS}
+    found: dict[str, tuple[str, str, set[str]]] = {}
+    for cloud in simulated.CLOUDS:
+        for login in cloud.logins:
+            name = next(iter(login.credentials.values()))
+            found.setdefault(name, (login.status, login.words, set()))[2].add(cloud.slug)
+    return [(name, status, words, _where(places, everywhere)) for name, (status, words, places) in found.items()]
+
+
+def _where(places: set[str], everywhere: set[str]) -> str:
+    if len(places) == 1:
+        return f"At {min(places)} alone."
+    return f"Not at {', '.join(sorted(everywhere - places))}." if places != everywhere else ""
