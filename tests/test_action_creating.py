@@ -160,12 +160,13 @@ def test_what_is_wrong_with_an_order_is_told_by_field(
 
 
 def test_what_a_platform_does_not_have_is_refused_with_its_reason(people: People) -> None:
-    given = {"name": "shop", "image": "1", "size": "2", "networks": ["n"], "key_name": "k"}
+    given = {"name": "shop", "image": "1", "size": "2", "networks": ["n"], "key_name": "k", "user_data": "x"}
     CloudAccount.objects.update(credentials_version=1, generation="diablo-1.0")
     with pytest.raises(Wrong) as caught:
         creating.create(people.account, order=given, by=people.alice, customer=people.customer)
     assert caught.value.fields["networks"] == ["OpenStack Diablo has no call for networks. It picks one itself."]
     assert caught.value.fields["key_name"][0].startswith("Nova v1.0 of OpenStack Diablo knows no key pairs.")
+    assert caught.value.fields["user_data"] == ["Nova v1.0 of OpenStack Diablo takes no user data with a new server."]
 
 
 def test_an_account_that_cannot_be_asked_says_why(people: People) -> None:
