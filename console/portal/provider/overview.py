@@ -54,7 +54,7 @@ def overview(request: HttpRequest, seat: Seat) -> HttpResponse:
 
 
 def _logins() -> list[tuple[str, str, str, str]]:
-    """What can be pushed to a sandbox: the name, what the account becomes, why, and where it is so, unless everywhere."""
+    """What can be pushed to a sandbox: the name, what the account becomes, why, and where, unless everywhere."""
     everywhere = {cloud.slug for cloud in simulated.CLOUDS}
     found: dict[str, tuple[str, str, set[str]]] = {}
     for cloud in simulated.CLOUDS:
