@@ -36,6 +36,7 @@ class ProviderView(APIView):
     authentication_classes = (ProviderAuthentication,)
     permission_classes = (HasScope,)
     scopes: ClassVar[dict[str, str]] = {}
+    in_path: ClassVar[dict[str, str]] = {"external_id": "c-1001", "account_id": "main"}  # for the schema
     pagination_class: type[BasePagination] | None = None  # for the schema
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -29,6 +29,10 @@ from providers.api.serializers import (
 WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "customers:write")
 
 
+CLOSED = OpenApiResponse(Error, "The customer is closed.")
+FULL = "You have as many customers as you may have"
+
+
 class KeyReused(APIException):
     status_code = 422
     default_detail = "This Idempotency-Key came with another body before. Use a new key for a new call."
@@ -79,7 +83,7 @@ class Customers(CustomerView):
         responses={
             201: CustomerOut,
             200: CustomerOut,
-            409: OpenApiResponse(Error, "A call with this Idempotency-Key is under way."),
+            409: OpenApiResponse(Error, f"{FULL}, or a call with this Idempotency-Key is under way."),
             422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
         },
     )
@@ -120,7 +124,7 @@ class OneCustomer(CustomerView):
         tags=["Customers"],
         request=CustomerIn,
         examples=[ASKED, TOLD],
-        responses={201: CustomerOut, 200: CustomerOut},
+        responses={201: CustomerOut, 200: CustomerOut, 409: OpenApiResponse(Error, f"{FULL}.")},
     )
     def put(self, request: Request, external_id: str) -> Response:
         """201: made, or reopened after DELETE (with a mail). 200: unchanged, or its contact data updated.
@@ -142,7 +146,9 @@ class OneCustomer(CustomerView):
 class Suspend(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_suspend", tags=["Customers"], request=None, responses=CustomerOut)
+    @extend_schema(
+        operation_id="customers_suspend", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Its people can look and do nothing; nothing syncs, no work runs. 409 when it is closed."""
         held = customers.suspend(self.customer(external_id), self.actor)
@@ -152,7 +158,9 @@ class Suspend(CustomerView):
 class Resume(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_resume", tags=["Customers"], request=None, responses=CustomerOut)
+    @extend_schema(
+        operation_id="customers_resume", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Undo suspend. 409 when it is closed."""
         held = customers.resume(self.customer(external_id), self.actor)
@@ -162,7 +170,12 @@ class Resume(CustomerView):
 class ResendMail(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_resend_mail", tags=["Customers"], request=None, responses={202: CustomerOut})
+    @extend_schema(
+        operation_id="customers_resend_mail",
+        tags=["Customers"],
+        request=None,
+        responses={202: CustomerOut, 409: CLOSED},
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Send the first mail again, with a fresh link; to the present contact address while nobody has come in.
 
@@ -177,7 +190,8 @@ class HandOff(CustomerView):
     scopes: ClassVar = {"POST": "handoff:write"}
 
     @extend_schema(
-        operation_id="customers_handoff", tags=["Customers"], request=HandOffIn, responses={201: HandOffOut},
+        operation_id="customers_handoff", tags=["Customers"], request=HandOffIn,
+        responses={201: HandOffOut, 409: OpenApiResponse(Error, "The customer is closed, or nobody belongs to it.")},
         examples=[HANDING_OFF, HANDED_OFF],
     )  # fmt: skip
     def post(self, request: Request, external_id: str) -> Response:

@@ -17,6 +17,7 @@ from providers.api.tokenauth import TokenAuthentication, TokenHasScope
 from providers.models import ApiToken, Customer
 from servers import presence
 from servers.actions.models import Action
+from servers.api.customer.examples import SERVER_ID
 from servers.models import Server
 
 
@@ -30,6 +31,7 @@ class CustomerView(APIView):
     authentication_classes = (TokenAuthentication,)
     permission_classes = (TokenHasScope,)
     scopes: ClassVar[dict[str, str]] = {}
+    in_path: ClassVar[dict[str, str]] = {"id": SERVER_ID}  # for the schema
 
     @property
     def token(self) -> ApiToken:

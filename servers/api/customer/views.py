@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -99,6 +99,7 @@ class ServerActions(CustomerView):
 
 class OneAction(CustomerView):
     scopes: ClassVar = {"GET": "actions:read"}
+    in_path: ClassVar = {"id": examples.ACTION_ID}
 
     @extend_schema(
         operation_id="my_actions_read", tags=["Your servers"], responses=ActionOut, examples=[examples.ACTION]
@@ -124,7 +125,8 @@ class Installs(CustomerView):
     scopes: ClassVar = {"POST": "installs:write"}
 
     @extend_schema(
-        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn, responses={202: InstallOut},
+        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn,
+        responses={202: InstallOut, 409: OpenApiResponse(Error, "The customer is suspended.")},
         examples=[examples.INSTALL, examples.INSTALLING],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
@@ -140,6 +142,7 @@ class Installs(CustomerView):
 
 class OneInstall(CustomerView):
     scopes: ClassVar = {"GET": "installs:read"}
+    in_path: ClassVar = {"id": examples.INSTALL_ID}
 
     @extend_schema(
         operation_id="my_installs_read", tags=["Your installs"], responses=InstallOut, examples=[examples.INSTALLING]
