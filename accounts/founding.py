@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from accounts.models import CloudAccount, CredentialPush
-from console.lib import audit
+from console.lib import audit, copying
 from providers.models import CloudEndpoint, Customer, Provider
 
 
@@ -38,8 +38,8 @@ def accounts(provider: Provider, wanted: Sequence[New], actor: audit.Actor) -> N
         )
         account.close_pending(dict(one.credentials), one.version)
         made.append(account)
-    CloudAccount.objects.bulk_create(made)
-    CredentialPush.objects.bulk_create(
+    copying.insert(made)
+    copying.insert(
         CredentialPush(account=account, version=account.pending_version, actor_name=actor.name[:254])
         for account in made
     )

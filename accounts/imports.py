@@ -18,7 +18,7 @@ from django.db.models import Count
 from accounts import founding as new_accounts
 from accounts import linking
 from accounts.models import Import, ImportLine
-from console.lib import audit, seal
+from console.lib import audit, copying, seal
 from console.lib.denials import Denied, Wrong
 from console.lib.jobs import ring
 from console.lib.jobs.leases import Lease
@@ -66,9 +66,7 @@ def take(provider: Provider, lines: Sequence[Line], form: str, actor: audit.Acto
             provider=provider, form=form, total=len(lines), send_mail=send_mail,
             actor_kind=actor.kind, actor_id=actor.id, actor_name=actor.name[:254],
         )  # fmt: skip
-        ImportLine.objects.bulk_create(
-            (_kept(batch, number, line) for number, line in enumerate(lines, 1)), batch_size=2000
-        )
+        copying.insert(_kept(batch, number, line) for number, line in enumerate(lines, 1))
         audit.note(actor, "import.sent", target=batch, provider_id=provider.pk, detail={"lines": len(lines)})
         ring(TASK, batch.pk)
     return batch
@@ -109,9 +107,21 @@ def _slice(batch: Import, provider: Provider, lease: Lease, actor: audit.Actor) 
                 line.outcome = Outcome.CREATED
             elif line.pk in people:
                 _single(line, people[line.pk], provider, endpoints, actor, batch.send_mail)
-            line.sealed = ""
-        ImportLine.objects.bulk_update(lines, ["outcome", "errors", "sealed"])
+        _write(lines)
     return len(lines)
+
+
+def _write(lines: Sequence[ImportLine]) -> None:
+    """How they ended; what was sealed for them is gone."""
+    ended: dict[str, list[int]] = {}
+    for line in lines:
+        if line.errors:
+            line.sealed = ""
+            line.save(update_fields=["outcome", "errors", "sealed"])
+        else:
+            ended.setdefault(line.outcome, []).append(line.pk)
+    for outcome, pks in ended.items():
+        ImportLine.objects.filter(pk__in=pks).update(outcome=outcome, sealed="")
 
 
 def _refuse_early(

@@ -87,14 +87,13 @@ def push(
         open_ones = Customer.objects.exclude(status=Customer.Status.CLOSED).select_for_update(no_key=True)
         if not open_ones.filter(pk=customer.pk).exists():
             raise Denied("This customer is closed. Make it again first.", "customer_closed")
-        account = _lock(CloudAccount.objects.filter(customer=customer, external_id=external_id))
+        theirs = CloudAccount.objects.filter(customer=customer, external_id=external_id)
+        account: CloudAccount | None = theirs.select_for_update(no_key=True).first()
         created = account is None or account.removed_at is not None
         if created:
             _require_room(customer)
         if account is None:
-            account = CloudAccount.objects.create(
-                customer=customer, external_id=external_id, endpoint=endpoint, name=name
-            )
+            account = CloudAccount(customer=customer, external_id=external_id, endpoint=endpoint, name=name)
         elif account.endpoint_id != endpoint.pk:
             if account.sealed:
                 raise Denied(
@@ -109,7 +108,7 @@ def push(
             account.status_reason = f"Version {version} of the credentials is being verified.{stays}"
         if created or changed or account.name != name:
             account.name, account.removed_at = name, None
-            account.save(update_fields=[
+            account.save(update_fields=None if account._state.adding else [
                 "name", "removed_at", "endpoint", "status", "status_at", "status_reason",
                 "pending_sealed", "pending_version",
             ])  # fmt: skip
@@ -121,6 +120,7 @@ def push(
         if account.pending_sealed:
             ask(account, SyncRun.Trigger.PUSH)
     account.refresh_from_db()
+    account.endpoint, account.customer = endpoint, customer
     return Pushed(account, created, changed)
 
 
@@ -274,7 +274,8 @@ def check(provider: UUID | None, endpoint: CloudEndpoint, version: int, credenti
 
 def _take(account: CloudAccount, version: int, credentials: dict[str, str], actor: audit.Actor) -> bool:
     """Seal the credentials as pending (not saved) unless they are known. Denied when the version does not fit."""
-    newest = account.pushes.aggregate(newest=Max("version"))["newest"] or 0
+    fresh = account._state.adding
+    newest = 0 if fresh else account.pushes.aggregate(newest=Max("version"))["newest"] or 0
     if version < newest:
         raise Denied(f"Version {version} is older than version {newest}, which was pushed before.", "version_is_older")
     if version == newest:
@@ -291,9 +292,10 @@ def _take(account: CloudAccount, version: int, credentials: dict[str, str], acto
                 f"Version {version} was pushed before with other credentials. Push these as version {version + 1}.",
                 "version_is_taken",
             )
-    account.pushes.filter(outcome=CredentialPush.Outcome.PENDING).update(
-        outcome=CredentialPush.Outcome.REPLACED, ended_at=Now()
-    )
+    if not fresh:
+        account.pushes.filter(outcome=CredentialPush.Outcome.PENDING).update(
+            outcome=CredentialPush.Outcome.REPLACED, ended_at=Now()
+        )
     account.close_pending(credentials, version)
     CredentialPush.objects.create(account=account, version=version, actor_name=actor.name[:254])
     return True

@@ -87,6 +87,12 @@ class CloudAccount(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def speaks(self) -> str:
+        """Its platform and the version that was found there, in words. Some versions name their platform themselves."""
+        platform, found = self.endpoint.get_platform_display(), self.version_found
+        return found if found.startswith(platform) else f"{platform} {found}".rstrip()
+
     def _place(self, column: str) -> seal.Place:
         return seal.Place("accounts_cloudaccount", column, str(self.pk), str(self.customer_id))
 

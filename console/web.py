@@ -5,9 +5,11 @@ The socket outlives this process, so that connections wait in its queue while we
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
+from importlib import import_module
 
 import django
 import uvicorn
@@ -28,7 +30,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     django.setup()
     from django.conf import settings
+    from django.urls import get_resolver
 
+    import_module("console.asgi")
+    get_resolver().url_patterns  # noqa: B018  # views are imported now, not by the first request
+    gc.collect()
+    gc.freeze()  # what is loaded stays: without this, now and then a request waits while all of it is looked through
     server = Server(
         uvicorn.Config(
             "console.asgi:application",

@@ -207,7 +207,7 @@ class CustomerAdmin(Acts, ReadOnlyAdmin):
     @display(description="Last mail", label=TONES)
     def last_mail(self, customer: Any) -> tuple[str, str]:
         for mail in customer.last_mails:
-            return mail.status.tone, mail.delivery.capitalize()
+            return mail.tone, mail.delivery.capitalize()
         return "stopped", "None"
 
     @action(description="Suspend", icon="pause")
@@ -256,7 +256,7 @@ class MailAdmin(ReadOnlyAdmin):
 
     @display(description="State", label=TONES, ordering="state")
     def progress(self, mail: Mail) -> tuple[str, str]:
-        return mail.status.tone, mail.delivery.capitalize()
+        return mail.tone, mail.delivery.capitalize()
 
     @action(description="Send again", icon="mail")
     def resend(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -64,7 +64,9 @@ def put(provider: Provider, external_id: str, fields: Mapping[str, Any], actor: 
         elif changed:
             _note(actor, "customer.updated", customer, {"fields": changed})
             events.fire_for(customer, "customer.updated", fields=changed)
-    customer.refresh_from_db()
+    if made or reopened:
+        customer.refresh_from_db()
+        customer.provider = provider
     return Outcome(customer, made or reopened)
 
 
@@ -152,7 +154,9 @@ def _admit(customer: Customer, *, instead: bool = False) -> Membership:
         leases.cancel(Mail.objects.filter(customer=customer, user__in=people), "The contact address was changed.")
         stale.delete()
     user, made = _person(customer)
-    membership, _ = Membership.objects.get_or_create(customer=customer, user=user, defaults={"founding": made})
+    if made:  # nobody else knows this person yet
+        return Membership.objects.create(customer=customer, user=user, founding=True)
+    membership, _ = Membership.objects.get_or_create(customer=customer, user=user)
     return membership
 
 

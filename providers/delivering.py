@@ -39,7 +39,7 @@ SENDERS: Final = 8  # deliveries of one webhook at once
 SLICE: Final = 20.0  # seconds after which a worker lets others go first
 LEASE: Final = 20.0  # seconds
 TICK: Final = 4.0  # seconds between two renewals
-OF_PROVIDER: Final = 4  # webhooks of one provider at once
+OF_PROVIDER: Final = 4  # webhooks of one provider at once, and half as many such as fail
 FAILING: Final = 8  # webhooks that fail at once, of all providers: half of a worker's threads
 LONGEST_PAUSE: Final = 7200.0  # seconds between two tries of an event that an endpoint will not have
 TRIES: Final = 10  # that are remembered
@@ -245,10 +245,15 @@ def _startable(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
 
 
 def _slots(webhook: Webhook) -> list[slots.Slot] | None:
-    """This webhook's turn, one of its provider's, and one of those that fail when it does; None when one is taken."""
+    """This webhook's turn, one of its provider's, and one of those that fail when it does; None when one is taken.
+
+    Of its provider's, those that fail may take the first half alone, and the others begin at the far end: endpoints
+    that let us wait leave room for one that answers.
+    """
+    of_provider = [f"webhooks:provider:{webhook.provider_id}:{number}" for number in range(OF_PROVIDER)]
     wanted = [
         [f"webhooks:turn:{webhook.pk}"],
-        [f"webhooks:provider:{webhook.provider_id}:{number}" for number in range(OF_PROVIDER)],
+        of_provider[: OF_PROVIDER // 2] if webhook.failures else of_provider[::-1],
     ]
     if webhook.failures:
         wanted.append([f"webhooks:failing:{number}" for number in range(FAILING)])

@@ -85,6 +85,12 @@ def verified(session: Session, found: Discovery, token: str, client_id: str) -> 
     return claims
 
 
+def signing_keys(session: Session, found: Discovery) -> int:
+    """How many of the server's keys can sign for it, as far as we know their kinds. Raises faults."""
+    keys = an_object(session.get(found.jwks_uri), "its keys").get("keys")
+    return sum(_fits(told) for told in keys) if isinstance(keys, list) else 0
+
+
 def an_object(response: requests.Response, what: str) -> dict[str, Any]:
     """A reply's JSON object. Unexpected for anything else."""
     if response.status_code != 200:
@@ -113,6 +119,15 @@ def _key(keys: list[Any], kid: Any, algorithm: str) -> Any:
     if len(fitting) != 1:
         raise jwt.InvalidKeyError("no key of the server fits this signature")
     return fitting[0]
+
+
+def _fits(told: Any) -> bool:
+    if not isinstance(told, Mapping) or told.get("use", "sig") != "sig":
+        return False
+    try:
+        return jwt.PyJWK(dict(told)).algorithm_name in ALGORITHMS
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return False  # of a kind that we do not know
 
 
 def _check_kinds(told: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.db.models.functions import Lower
 
-from console.lib import audit
+from console.lib import audit, copying
 from console.models import User
 from providers import events, mail
 from providers.customers import FIELDS
@@ -33,6 +33,8 @@ def customers(
     ]
     Customer.objects.bulk_create(fresh, ignore_conflicts=True)
     made = {one.external_id: one for one in Customer.objects.filter(pk__in=[one.pk for one in fresh])}
+    for one in made.values():
+        one.provider = provider  # or each would be asked for it
     memberships = _admit(list(made.values()))
     audit.note_many(actor, "customer.created", list(made.values()), provider_id=provider.pk)
     events.fire_many(provider, "customer.created", [{"external_id": pk} for pk in made])
@@ -60,7 +62,8 @@ def _admit(made: list[Customer]) -> list[Membership]:
         founding = person.pk in ours and person.pk not in founded  # of two with one address, the first made the person
         founded.add(person.pk)
         rows.append(Membership(customer=one, user=person, founding=founding))
-    return list(Membership.objects.bulk_create(rows))
+    copying.insert(rows)
+    return rows
 
 
 def _people(addresses: list[str]) -> dict[str, User]:

@@ -20,7 +20,7 @@ from console.lib.denials import Denied, Wrong
 from console.lib.faults import Fault
 from console.lib.outbound import Transport
 from providers import handoff
-from providers.discovery import Discovery, read
+from providers.discovery import Discovery, read, signing_keys
 from providers.handoff import Landing
 from providers.models import Customer, IdentityServer, Provider
 
@@ -56,12 +56,26 @@ def put(
         wrong["secret"] = ["Write the secret of the new server: the one of the old server is not sent there."]
     if wrong:
         raise Wrong(wrong)
-    try:
-        found = read(transport(provider), issuer)
-    except Fault as fault:
-        raise Wrong({"issuer": [fault.words]}) from fault
+    found = _asked(provider, issuer)
     cache.delete(f"discovery-{_place(provider, found.issuer)}")
     return _kept(provider, found.issuer, client_id, secret, claim, actor)
+
+
+def tried(provider: Provider, issuer: str) -> Discovery:
+    """Ask a server whether it would fit: its description, and its keys. Nothing is kept.
+
+    Wrong (`issuer`) with the server's own words when it does not.
+    """
+    issuer = issuer.strip()
+    found = _asked(provider, issuer)
+    try:
+        with transport(provider).session(issuer) as session:
+            keys = signing_keys(session, found)
+    except Fault as fault:
+        raise Wrong({"issuer": [fault.words]}) from fault
+    if not keys:
+        raise Wrong({"issuer": [f"The server shows no key at {found.jwks_uri} that signs by RS256 or ES256."]})
+    return found
 
 
 def enable(server: IdentityServer, actor: audit.Actor) -> None:
@@ -158,6 +172,13 @@ def arrive(server: IdentityServer, claims: Mapping[str, Any]) -> Landing:
         if landing.arrival is not None and (known is None or known.user_id != membership.user_id):
             _bind(server, str(claims["sub"]), landing.arrival.user, customer)
     return landing
+
+
+def _asked(provider: Provider, issuer: str) -> Discovery:
+    try:
+        return read(transport(provider), issuer)
+    except Fault as fault:
+        raise Wrong({"issuer": [fault.words]}) from fault
 
 
 def _place(provider: Provider, issuer: str) -> str:

@@ -10,6 +10,7 @@ from anymail.exceptions import AnymailError, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
+from console.lib import copying
 from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
 from console.models import User
@@ -26,7 +27,7 @@ def queue(customer: Customer, membership: Membership) -> Mail:
 
 def queue_many(memberships: Sequence[Membership]) -> None:
     """The same for many that are new. The sweep rings for them within seconds."""
-    Mail.objects.bulk_create(_named(_first(one.customer, one)) for one in memberships)
+    copying.insert(_named(_first(one.customer, one)) for one in memberships)
 
 
 def _first(customer: Customer, membership: Membership) -> Mail:

@@ -52,6 +52,9 @@ def add(provider: Provider, email: str, role: str, actor: audit.Actor) -> Provid
     Whether there was one, the caller does not learn. Wrong (`email`, `role`); Denied for who belongs there already.
     """
     email = _checked(email, role)
+    if provider.sandbox_of is not None:
+        owner = provider.sandbox_of
+        raise Denied(f"Who works at {owner} is in its sandbox too. Invite the person to {owner}.", "member_of_owner")
     with transaction.atomic():
         held = _held(provider)
         user, made = _person(email)

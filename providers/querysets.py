@@ -24,7 +24,7 @@ class ProviderKeyQuerySet(models.QuerySet[Any]):
 class CustomerQuerySet(models.QuerySet[Any]):
     def known_to(self, provider: Provider) -> CustomerQuerySet:
         """The provider's own customers, closed ones too; those without an id of the provider it cannot name."""
-        return self.filter(provider=provider).exclude(external_id="").with_last_mail()
+        return self.filter(provider=provider).exclude(external_id="")
 
     def with_last_mail(self) -> CustomerQuerySet:
         """Each with its last mail in `last_mails`: a list of one, or empty."""

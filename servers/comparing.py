@@ -109,11 +109,11 @@ class _Had:
                 cursor.execute(_ROWS, [account_id])
             else:
                 cursor.execute(f"{_ROWS} AND external_id = ANY(%s)", [account_id, ids])
-            for external_id, digest, missing, fingerprint in cursor.fetchall():
-                self.digests[external_id] = digest
-                self.prints[external_id] = fingerprint
-                if missing is not None:
-                    self.stamped[external_id] = missing
+            found = cursor.fetchall()
+        if found:
+            names, digests, missing, prints = zip(*found, strict=True)
+            self.digests, self.prints = dict(zip(names, digests, strict=True)), dict(zip(names, prints, strict=True))
+            self.stamped = {name: since for name, since in zip(names, missing, strict=True) if since is not None}
 
 
 def _take(found: Difference, page: Collection[ServerFacts | Same], had: _Had) -> None:

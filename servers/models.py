@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
@@ -39,7 +38,7 @@ class Server(models.Model):
                 self.value, "stopped"
             )
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # One key of the database holds both (migration 0006): a server's customer is always its account's customer.
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="servers", db_index=False, db_constraint=False)
     account = models.ForeignKey(
@@ -75,7 +74,6 @@ class Server(models.Model):
         indexes = [
             models.Index(fields=["customer", "name", "id"], name="server_by_name", condition=LISTED),
             models.Index(fields=["customer", "state", "name", "id"], name="server_by_state", condition=LISTED),
-            models.Index(fields=["account", "name", "id"], name="server_by_account", condition=LISTED),
             models.Index("customer", Coalesce("cloud_created_at", "first_seen_at"), "id", name="server_by_age"),
             GinIndex(fields=["ips"], name="server_by_ip"),
         ]

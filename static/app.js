@@ -227,5 +227,10 @@ document.addEventListener("htmx:responseError", (event) => {
   return toast(words[status] || "Muster could not do that, and has noted why. Try again in a moment.", "failed");
 });
 
-addEventListener("DOMContentLoaded", () => { tellAges(); showTheme(); restoreTicks(); });
+function showPlace() { // on a phone the bar of many places is longer than the screen
+  const here = document.querySelector(".bottombar [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
+}
+
+addEventListener("DOMContentLoaded", () => { tellAges(); showTheme(); restoreTicks(); showPlace(); });
 setInterval(tellAges, 15000);

@@ -192,6 +192,11 @@ class TestEnding:
         assert acting.ACTING not in browser.session
         assert browser.get("/me/").status_code == 200
 
+    def test_what_the_page_refetches_by_itself_does_not_use_the_notice_up(self, people, browser):
+        over()
+        browser.get("/servers/", headers={"HX-Request": "true"})
+        assert "Your time to act for the customer is over" in text(browser.get("/servers/"))
+
     def test_a_deed_after_the_end_is_none(self, people, browser):
         over()
         assert browser.post(reverse("accounts:sync", args=[people.account.pk])).status_code == 404

@@ -60,9 +60,9 @@ def test_an_ordered_server_is_made_once_and_is_in_the_list_as_soon_as_its_cloud_
     step(row)
     assert row.state == "waiting"
     assert (row.server.name, row.server.state) == ("shop", "changing")
-    assert "Another action is under way on this server: create" in ability.refusal(
-        row.server, KINDS["delete"], ability.under_way([row.server])[row.server_id]
-    )
+    words = ability.refusal(row.server, KINDS["delete"], ability.under_way([row.server])[row.server_id])
+    assert words.startswith("Another action is under way on this server: create")
+    assert words.endswith("A cloud that does not finish it is waited for 2 hours at most.")
     made = site.cloud.instances[row.server.external_id]
     assert made.metadata[MARK] == str(row.pk)
     assert made.user_data
@@ -160,12 +160,13 @@ def test_what_is_wrong_with_an_order_is_told_by_field(
 
 
 def test_what_a_platform_does_not_have_is_refused_with_its_reason(people: People) -> None:
-    given = {"name": "shop", "image": "1", "size": "2", "networks": ["n"], "key_name": "k"}
+    given = {"name": "shop", "image": "1", "size": "2", "networks": ["n"], "key_name": "k", "user_data": "x"}
     CloudAccount.objects.update(credentials_version=1, generation="diablo-1.0")
     with pytest.raises(Wrong) as caught:
         creating.create(people.account, order=given, by=people.alice, customer=people.customer)
     assert caught.value.fields["networks"] == ["OpenStack Diablo has no call for networks. It picks one itself."]
     assert caught.value.fields["key_name"][0].startswith("Nova v1.0 of OpenStack Diablo knows no key pairs.")
+    assert caught.value.fields["user_data"] == ["Nova v1.0 of OpenStack Diablo takes no user data with a new server."]
 
 
 def test_an_account_that_cannot_be_asked_says_why(people: People) -> None:

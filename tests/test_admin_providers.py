@@ -286,6 +286,14 @@ class TestWebhooks:
         assert hook.enabled
 
 
+@pytest.mark.parametrize(("fields", "tone"), [
+    ({"state": "done"}, "running"), ({"state": "done", "bounced_at": timezone.now()}, "failed"),
+    ({"state": "canceled"}, "failed"), ({"state": "queued"}, "changing"),
+])  # fmt: skip
+def test_a_mail_that_came_back_is_not_green_though_the_mail_server_took_it(fields, tone):
+    assert Mail(kind="welcome", to="a@b.example", **fields).tone == tone
+
+
 class TestHealth:
     def of(self, provider):
         return providerhealth.of([provider])[0]

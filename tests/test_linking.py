@@ -91,6 +91,7 @@ def test_credentials_that_open_the_account_are_promoted_and_its_servers_listed(s
     assert account.credentials() == site.cloud.credentials
     assert account.verified_at is not None
     assert account.version_found == "Keystone v3, Nova v2.1"
+    assert account.speaks == "OpenStack Keystone v3, Nova v2.1"
     assert CloudEndpoint.objects.get().version_found == "Keystone v3, Nova v2.1"
     assert Server.objects.count() == 5
     assert SyncRun.objects.get().credentials_version == 3

@@ -144,6 +144,15 @@ def test_what_is_wrong_stands_beside_its_field(people: People, cloud: Any, chang
     assert not ActionBatch.objects.exists()
 
 
+def test_user_data_is_not_asked_for_where_a_new_server_takes_none(people: People, cloud: Any) -> None:
+    _, account = cloud
+    assert 'name="user_data"' in ask(people, account).content.decode()
+    CloudAccount.objects.filter(pk=account.pk).update(generation="diablo-1.0")
+    page = ask(people, account)
+    assert 'name="user_data"' not in page.content.decode()
+    assert "takes no user data with a new server." in text(page)
+
+
 def test_an_image_that_does_not_fit_the_size_is_said_before_the_cloud_refuses_it(people: People, cloud: Any) -> None:
     site, account = cloud
     big = replace(next(iter(site.cloud.images.values())), min_disk=20)

@@ -96,6 +96,58 @@ def test_two_workers_share_one_bucket() -> None:
             pace("GET")
 
 
+def counted(pace: pacing.Pace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The verbs that the bucket was asked for."""
+    asked: list[str] = []
+    take = pace._take
+    monkeypatch.setattr(pace, "_take", lambda verb: (asked.append(verb), take(verb))[1])
+    return asked
+
+
+def test_a_reader_of_many_pages_takes_tokens_ahead_and_the_limit_holds_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace, clock = paced([Rate(1000, 60)], patience=120)
+    asked = counted(pace, monkeypatch)
+    for _ in range(1000):
+        pace("GET")
+    assert clock.slept == []
+    assert len(asked) < 200
+    for _ in range(100):
+        pace("GET")
+    assert clock.now - 1_000_000 == pytest.approx(6, abs=0.1)
+
+
+def test_whoever_makes_a_call_or_two_and_a_small_bucket_lose_no_token_to_the_future(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace, _ = paced([Rate(1000, 60)])
+    asked = counted(pace, monkeypatch)
+    for _ in range(3):
+        pace("GET")
+    assert len(asked) == 3
+    small, _ = paced([Rate(99, 60)])
+    asked = counted(small, monkeypatch)
+    for _ in range(99):
+        small("GET")
+    assert len(asked) == 99
+
+
+def test_tokens_that_were_taken_ahead_are_good_for_a_second_and_for_their_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, clock = paced([Rate(1000, 60)], patience=0)
+    asked = counted(pace, monkeypatch)
+    for _ in range(40):
+        pace("GET")
+    assert pace._ahead["GET"]
+    asked.clear()
+    pace("POST")
+    assert asked == ["POST"]
+    pacing.heed(pace.account_id, SlowDown("later", 40), clock)
+    clock.now += 1
+    with pytest.raises(SlowDown, match="asked for fewer calls"):
+        pace("GET")
+
+
 def test_what_one_worker_is_told_to_wait_holds_for_all_of_the_account_and_for_no_other() -> None:
     pace, clock = paced([], patience=5)
     pacing.heed(pace.account_id, SlowDown("later", 40), clock)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from console.lib import audit
 from console.lib.denials import Denied, Wrong
 from console.models import AuditEntry, User
 from providers import customers, links, mail, members
-from providers.models import Mail, ProviderMember
+from providers.models import Mail, ProviderMember, SignInLink
 from tests.desks import Desk, browser, desk
 from tests.factories import ProviderFactory, UserFactory
 from tests.pages import text
@@ -61,7 +64,52 @@ def test_who_has_a_sign_in_says_yes_by_the_link_after_signing_in(house):
     assert theirs.get("/servers/").status_code == 200
     assert AuditEntry.objects.filter(verb="provider_member.accepted", actor_name=house.charlie.email).count() == 1
     theirs.post(path)
+    assert theirs.get(path)["Location"] == house.at("overview")
     assert AuditEntry.objects.filter(verb="provider_member.accepted").count() == 1
+
+
+@pytest.mark.parametrize(("new", "days"), [(True, 3), (False, 7)], ids=["a new person", "one with a sign-in"])
+def test_the_mail_says_who_asks_for_what_and_until_when_as_text_and_as_html(house, new, days):
+    to = "new@north.example" if new else house.charlie.email
+    members.add(house.north, to, "admin", audit.SYSTEM)
+    message = mail.compose(Mail.objects.get(kind="member"))
+    [(html, kind)] = message.alternatives
+    until = timezone.now() + timedelta(days=days)
+    link = re.search(r"http://127\.0\.0\.1:8000/\S+", message.body).group()
+    assert (message.to, kind) == ([to], "text/html")
+    assert message.subject == "North Cloud invites you to its pages at Muster"
+    for part in (message.body, text(HttpResponse(html))):
+        assert "as an administrator" in part and link in part
+        assert "Set a password to sign in" in part if new else "Sign in as before and say yes there" in part
+        assert f"The link works until {until:%-d %B %Y}" in part
+        assert "If you do not work at North Cloud, leave this mail" in part
+    assert not re.search(r"password:|your password is", message.body, re.I)
+    assert f'href="{link}"' in html
+
+
+def test_a_link_to_a_first_password_works_once_and_the_older_one_is_over_then(house):
+    member = members.add(house.north, "new@north.example", "viewer", audit.SYSTEM)
+    older = mailed("new@north.example")
+    Mail.objects.update(state="done")
+    members.invite_again(member, audit.SYSTEM)
+    newer = mailed("new@north.example")
+    assert older != newer
+    assert Client().post(newer, {"password": PASSWORD}).status_code == 302
+    for path in (newer, older):
+        assert Client().get(path).status_code == 410
+        assert Client().post(path, {"password": "another-42-lane"}).status_code == 410
+
+
+@pytest.mark.parametrize(("new", "status"), [(True, 410), (False, 404)])
+def test_a_link_that_is_too_old_opens_nothing(house, monkeypatch, new, status):
+    to = "new@north.example" if new else house.charlie.email
+    members.add(house.north, to, "admin", audit.SYSTEM)
+    path = mailed(to)
+    SignInLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    monkeypatch.setattr(links, "_JOINABLE", timedelta(seconds=-1))
+    inside = Client() if new else browser(house.charlie)
+    assert inside.get(path).status_code == inside.post(path, {"password": PASSWORD}).status_code == status
+    assert not ProviderMember.objects.filter(user__email=to, accepted_at__isnull=False).exists()
 
 
 def test_the_link_is_nothing_to_anybody_else_and_after_it_was_taken_back(house):

@@ -68,12 +68,12 @@ class TestKeys:
         assert "Revoked" in text(house.get("keys"))
         assert not ProviderKey.objects.live().exists()
 
-    def test_a_key_for_trials_is_offered_where_simulated_clouds_run(self, house, settings):
+    def test_a_test_key_stands_at_the_sandbox_and_where_none_runs_among_the_others(self, house, settings):
         settings.SANDBOX = False
-        assert "For trials" not in text(house.get("issue-key"))
+        keys.issue(house.north, actor=audit.SYSTEM, name="Trial", sandbox=True)
+        assert "Trial sandbox" in text(house.get("keys"))
         settings.SANDBOX = True
-        assert "mst_test_" in text(house.post("issue-key", name="Trial", sandbox="on"))
-        assert ProviderKey.objects.get().sandbox and "sandbox" in text(house.get("keys"))
+        assert "Trial" not in text(house.get("keys"))
 
     def test_a_viewer_changes_nothing(self, house):
         key, _ = keys.issue(house.north, actor=audit.SYSTEM)

@@ -11,7 +11,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from accounts.models import CredentialPush
 from console.lib import audit
 from providers import branding, customers, handoff, keys, webhooks, wording
-from providers.models import Delivery, ProviderMember
+from providers.models import Delivery, IdentityServer, ProviderMember
 from providers.scope import DOOR
 from tests.desks import Desk, browser, desk
 from tests.factories import AccountFactory, CustomerFactory
@@ -25,7 +25,8 @@ LOOK, ASK, ACT = "get", "get post admin", "post"
 METHODS = {
     "overview": LOOK, "customers": LOOK, "customer": LOOK, "keys": LOOK, "webhooks": LOOK, "webhook": LOOK,
     "delivery": LOOK, "calls": LOOK, "mail": LOOK, "mail-one": "get post", "brand": "get post",
-    "members": "get post", "frame": LOOK, "brand-look": LOOK,
+    "members": "get post", "frame": LOOK, "brand-look": LOOK, "sandbox": "get post",
+    "sign-in": "get post", "turn-sign-in": ACT, "remove-sign-in": ASK,
     "issue-key": ASK, "rotate-key": ASK, "revoke-key": ASK, "suspend-customer": ASK, "close-customer": ASK,
     "add-webhook": ASK, "change-webhook": ASK, "rotate-webhook": ASK, "remove-webhook": ASK,
     "withdraw-brand": ASK, "remove-member": ASK,
@@ -33,10 +34,12 @@ METHODS = {
     "preview-mail": ACT, "withdraw-mail": ACT, "publish-mail": ACT, "test-mail": ACT, "publish-brand": ACT,
     "member-role": ACT, "invite-again": ACT,
 }  # fmt: skip
+OF_SANDBOXES = ("sandbox-mails", "reset-sandbox")  # tests/sandbox/test_pages.py
 
 
 @pytest.fixture
-def house(db) -> Desk:
+def house(db, settings) -> Desk:
+    settings.SANDBOX = True
     return desk()
 
 
@@ -48,6 +51,7 @@ def rows(house):
     key, _ = keys.issue(house.north, actor=audit.SYSTEM, name="billing")
     template = wording.save(house.north, "welcome", TEXTS, audit.SYSTEM)
     brand = branding.save(house.north, BRAND, audit.SYSTEM)
+    IdentityServer.objects.create(provider=house.north, issuer="https://login.north.example", client_id="muster")
     seat = ProviderMember.objects.get(user=house.viewer)
     slot = {"mail-one": ["welcome", "-"], "preview-mail": ["welcome", "-"], "withdraw-mail": ["welcome", "-"]}
     ids = {"key": key, "customer": house.customer, "webhook": hook, "mail": template, "brand": brand, "member": seat}
@@ -60,7 +64,7 @@ def rows(house):
             return [brand.pk, "door", "dark"]
         if name == "frame":
             return ["0" * 32]
-        if name in ("issue-key", "add-webhook", "withdraw-brand", "mail", "brand"):
+        if name in ("issue-key", "add-webhook", "withdraw-brand", "mail", "brand", "remove-sign-in"):
             return []
         row = ids.get(name) or next((ids[kind] for kind in ids if name.endswith(f"-{kind}")), None)
         row = row or (ids["member"] if name == "member-role" else None)
@@ -73,7 +77,7 @@ def rows(house):
 def test_every_address_has_a_case():
     [mounted] = [one for one in get_resolver().url_patterns if isinstance(one, URLResolver)
                  and one.app_name == "provider"]  # fmt: skip
-    assert sorted(one.name for one in mounted.url_patterns) == sorted([*METHODS, "home", "join"])
+    assert sorted(one.name for one in mounted.url_patterns) == sorted([*METHODS, *OF_SANDBOXES, "home", "join"])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -191,7 +195,7 @@ def test_pages_cost_a_bounded_number_of_queries(house, rows, django_assert_max_n
         Delivery.objects.create(webhook_id=rows["webhook"][0], event=Delivery.objects.first().event)
     inside = browser(house.admin)
     for name, most in (("overview", 16), ("customers", 12), ("customer", 12), ("keys", 8), ("webhooks", 8),
-                       ("webhook", 8), ("calls", 8), ("members", 8), ("mail", 8), ("brand", 10)):  # fmt: skip
+                       ("webhook", 8), ("calls", 8), ("members", 8), ("mail", 8), ("brand", 10), ("sign-in", 8)):  # fmt: skip
         address = house.at(name, *rows[name])
         inside.get(address)
         with django_assert_max_num_queries(most):

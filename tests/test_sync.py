@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import RFC_4122
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -80,6 +82,19 @@ def test_the_first_sync_brings_every_server_with_its_facts(site: Site, account: 
 
 
 @pytest.mark.django_db(transaction=True)
+def test_servers_get_ids_in_the_order_of_their_listings(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    first = list(Server.objects.order_by("id").values_list("external_id", flat=True))
+    assert first == list(site.cloud.instances)
+    later = site.cloud.add("later")
+    sync.now(account)
+    assert list(Server.objects.order_by("id").values_list("external_id", flat=True)) == [*first, later.id]
+    ids = list(Server.objects.values_list("id", flat=True))
+    assert {(one.version, one.variant) for one in ids} == {(7, RFC_4122)}
+    made = [one.int >> 80 for one in ids]  # milliseconds since 1970
+    assert all(0 <= time.time() * 1000 - at < 600_000 for at in made)
+
+
 def test_a_sync_that_finds_nothing_new_writes_no_server(account: CloudAccount) -> None:
     sync.now(account)
     before = versions(account)

@@ -41,7 +41,7 @@ def test_pushed_keys_are_verified_and_every_server_comes_with_its_facts(site: Si
     assert (run.state, run.seen, run.added) == (JobState.DONE, 12, 12)
     account.refresh_from_db()
     assert (account.status, account.status_reason, account.server_count) == ("ok", "", 12)
-    assert account.version_found == f"CloudStack {site.cloud.version}"
+    assert account.version_found == account.speaks == f"CloudStack {site.cloud.version}"
     machine = next(iter(site.cloud.machines.values()))
     server = Server.objects.get(external_id=machine.id)
     assert (server.name, server.state, server.raw_state) == (machine.displayname, "running", "Running")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -30,7 +32,7 @@ def home():
 
 @pytest.fixture(scope="module")
 def running(home):
-    with up(home) as it:
+    with up(home, SANDBOX="1") as it:
         yield it.ready()
 
 
@@ -65,10 +67,11 @@ def test_a_taken_port_is_said_with_what_to_do(running):
         assert "Traceback" not in second.said
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey", "web", "worker-default", "worker-ssh", "beat"])
+@pytest.mark.parametrize("name", [part for part in Up.PARTS if part != "demo"])
 def test_a_killed_part_comes_back_and_the_others_find_it_again(running, name):
     victim = running.part(name)
     others = {part: running.part(part) for part in Up.PARTS if part not in (name, "demo")}
+    assert victim and all(others.values()), others
     victim.kill()
     wait(lambda: (found := running.part(name)) and found.pid != victim.pid, 30, f"{name} is started again")
     at = time.time()
@@ -78,11 +81,24 @@ def test_a_killed_part_comes_back_and_the_others_find_it_again(running, name):
     assert f"{name} ended (by SIGKILL)" in running.said
 
 
+def test_a_killed_sandbox_comes_back_where_it_was(running, home):
+    site = home / "sandbox" / "site.json"
+
+    def places():
+        return {slug: told["url"] for slug, told in json.loads(site.read_text()).items()}
+
+    before, victim = wait(lambda: site.exists() and places(), 30, "the clouds said where"), running.part("sandbox")
+    victim.kill()
+    wait(lambda: (found := running.part("sandbox")) and found.pid != victim.pid, 30, "it is started again")
+    wait(lambda: all(embedded.answers(urlsplit(url).port) for url in before.values()), 30, "its clouds answer")
+    assert places() == before
+
+
 def signs_of_life(running: Up, after: float) -> bool:
-    """Whether beat and both workers left a sign since."""
+    """Whether beat and every worker left a sign since."""
     seen = RedisCache(embedded.engine(running.home).redis_url, {})
     try:
-        return all((seen.get(f"pulse:{name}") or 0) > after for name in ("beat", "default", "ssh"))
+        return all((seen.get(f"pulse:{name}") or 0) > after for name in ("beat", "default", "ssh", "webhooks"))
     except redis.RedisError:
         return False
     finally:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 
 import psycopg
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from console.lib import audit, children
 from console.models import AuditEntry
-from providers import delivering, events, failing, notices, webhooks
+from providers import delivering, events, failing, notices, slots, webhooks
 from providers.models import Delivery, Mail, Webhook
 from tests.factories import ProviderFactory
 from tests.processes import ROOT, engine_of_its_own, environment, folder, manage, wait
@@ -214,6 +215,73 @@ def test_a_dead_endpoint_delays_no_other(north, hook, site):
         assert len(tarpit.calls) <= delivering.SENDERS, "few are in flight to it"
         tarpit.open.set()
         holding.join()
+
+
+@pytest.fixture
+def stuck():
+    """Drain these webhooks, each in a thread as a worker does, and see each at its endpoint."""
+    with ExitStack() as ends:
+
+        def begin(*tarpits):
+            for tarpit, webhook in tarpits:
+                seen = len(tarpit.calls)
+
+                def run(pk=webhook.pk):
+                    try:
+                        delivering.drain(pk)
+                    finally:
+                        connections.close_all()
+
+                thread = threading.Thread(target=run)
+                thread.start()
+                ends.callback(thread.join)
+                ends.callback(tarpit.open.set)
+                wait(lambda tarpit=tarpit, seen=seen: len(tarpit.calls) > seen, 10, "it waits for its endpoint")
+
+        yield begin
+
+
+def test_dead_endpoints_that_fill_their_slots_delay_neither_a_live_one_nor_each_other_for_long(
+    north, hook, site, stuck
+):
+    """As many of North's endpoints are dead as may be tried at once, and one more; the live one gets all, at once."""
+    live, _ = hook
+    with ExitStack() as sites:
+        tarpits = []
+        for _ in range(delivering.OF_PROVIDER // 2 + 1):
+            tarpit = sites.enter_context(receiving(held=True))
+            dead, _ = webhooks.add(north, tarpit.url, [], audit.SYSTEM)
+            tarpits.append((tarpit, dead))
+        Webhook.objects.exclude(pk=live.pk).update(failures=1, failing_since=timezone.now())
+        happens(north, 30)
+        *some, (last, waiting) = tarpits
+        stuck(*some)
+        assert delivering.drain(waiting.pk) == 0 and not last.calls, "no slot is left for one that fails"
+        while delivering.drain(live.pk):
+            pass
+        assert len(site.calls) == 30
+        for tarpit, _ in tarpits:
+            tarpit.open.set()
+        wait(lambda: delivering.drain(waiting.pk), 10, "its turn comes when a slot is free")
+        assert last.calls
+
+
+def test_dead_endpoints_of_others_that_fill_every_failing_slot_delay_no_live_one(north, hook, site):
+    live, _ = hook
+    held = [slots.take([f"webhooks:failing:{number}"]) for number in range(delivering.FAILING)]
+    assert all(held)
+    try:
+        happens(north, 10)
+        while delivering.drain(live.pk):
+            pass
+        assert len(site.calls) == 10
+        happens(north)
+        Webhook.objects.update(failures=1, failing_since=timezone.now())
+        assert delivering.drain(live.pk) == 0, "one that fails waits for its slot"
+    finally:
+        for slot in held:
+            slot.leave()
+    assert delivering.drain(live.pk) == 1 and len(site.calls) == 11
 
 
 def test_a_reply_that_never_ends_counts_by_its_status(north, hook, site):

@@ -31,7 +31,9 @@ class Up:
         "web": r"console\.web",
         "worker-default": r" worker -Q default",
         "worker-ssh": r" worker -Q ssh",
+        "worker-webhooks": r" worker -Q webhooks",
         "beat": r" beat -S",
+        "sandbox": r"sandbox_cloud",
         "demo": r"demo_cloud",
     }
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import orjson
 from django.db.models import QuerySet
 from django_filters import FilterSet
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ParseError, PermissionDenied, ValidationError
 from rest_framework.parsers import BaseParser
@@ -23,6 +23,7 @@ from accounts.imports import Account, Line
 from accounts.models import Import, ImportLine
 from console.lib.api.filters import choice, narrowed, parameters
 from console.lib.api.paging import Pages
+from console.lib.api.schema import Error
 from console.lib.api.strict import In
 from providers import keys
 from providers.api.base import ProviderView
@@ -105,6 +106,7 @@ class CsvBody(Whole):
     media_type = "text/csv"
 
 
+IMPORT_ID = "8f3d2a64-51b7-4a0e-8c6d-7e1f0b2c4d55"
 ASKED = OpenApiExample(
     "Two customers, one with an account",
     {
@@ -136,6 +138,7 @@ class NewestFirst(Pages):
 
 class ImportView(ProviderView):
     scopes: ClassVar = {"GET": "customers:read", "POST": "customers:write"}
+    in_path: ClassVar = {"id": IMPORT_ID}
 
     def imports(self) -> QuerySet[Import]:
         return Import.objects.filter(provider=self.provider)
@@ -157,7 +160,12 @@ class Imports(ImportView):
         return self.pages(request, self.imports(), ImportOut, NewestFirst)
 
     @extend_schema(
-        operation_id="imports_create", tags=["Imports"], request=ImportIn, responses={202: ImportOut}, examples=[ASKED],
+        operation_id="imports_create", tags=["Imports"], request=ImportIn, examples=[ASKED],
+        responses={
+            202: ImportOut,
+            409: OpenApiResponse(Error, "As many imports of yours as may run at once are under way."),
+            413: OpenApiResponse(Error, "The body is larger than 32 MB."),
+        },
         parameters=[OpenApiParameter("send_mail", bool, description="For CSV: false sends nobody a mail.")],
     )  # fmt: skip
     def post(self, request: Request) -> Response:

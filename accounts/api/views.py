@@ -77,7 +77,7 @@ class OneAccount(AccountView):
         """
         customer = self.customer(external_id)
         fields = self.given(NamedAccountIn, account_id=account_id)
-        linking.push(
+        pushed = linking.push(
             customer,
             account_id,
             endpoint=self._endpoint(fields["endpoint"]),
@@ -86,7 +86,7 @@ class OneAccount(AccountView):
             credentials=fields["credentials"],
             actor=self.actor,
         )
-        return Response(AccountOut(self.account(external_id, account_id)).data, status=202)
+        return Response(AccountOut(pushed.account).data, status=202)
 
     @extend_schema(operation_id="accounts_remove", tags=["Accounts"], responses={204: None})
     def delete(self, request: Request, external_id: str, account_id: str) -> Response:

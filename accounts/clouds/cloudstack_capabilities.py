@@ -35,6 +35,7 @@ _3: Final[Capabilities] = {
     Operation.NETWORKS: YES,
     Operation.KEY_PAIRS: YES,
     Operation.CREATE: UNPROVEN,
+    Operation.ORDER_USER_DATA: UNPROVEN,
     Operation.START: only("It must be stopped first.", State.STOPPED, unproven=True),
     Operation.STOP: only("It must be running.", State.RUNNING, unproven=True),
     Operation.REBOOT: only("Start it first.", State.RUNNING, unproven=True),

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from types import ModuleType
 from typing import Any
 
@@ -35,11 +35,14 @@ class Prints:
 
     def __init__(self, context: Any, *readers: ModuleType) -> None:
         told = msgspec.json.encode([context, *map(_source, (base, *readers))], order="sorted")
-        self._key = blake2b(told, digest_size=64).digest()
+        self._begun = sha256(sha256(told).digest())
 
     def of(self, row: bytes | memoryview | msgspec.Raw) -> str:
         """32 hex digits, the same in every process. The row holds its server's id, so a print stands for one server."""
-        return blake2b(row, digest_size=16, key=self._key).hexdigest()
+        # Not blake2b: processors have instructions for SHA-256, which halves what a print costs.
+        going = self._begun.copy()
+        going.update(row)
+        return going.hexdigest()[:32]
 
 
 @cache

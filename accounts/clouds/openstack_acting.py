@@ -33,6 +33,8 @@ class OpenStack(Snapshots):
     def create(self, order: Order) -> Task:
         """`order.zone` is a region of the account, or else an availability zone."""
         require(self.capabilities(), Operation.CREATE)
+        if order.user_data:
+            require(self.capabilities(), Operation.ORDER_USER_DATA)
         if not order.image or not order.size:
             raise Refused("OpenStack needs an image and a size. Choose both.")
         computes = self._signed_in()
@@ -187,8 +189,8 @@ class OpenStack(Snapshots):
         old = v10 or self._generation() == "diablo"
         if order.networks and old:
             raise Refused("OpenStack Diablo picks the network itself. Leave the networks out.")
-        if v10 and (order.key_name or order.user_data):
-            raise Refused("Nova v1.0 of OpenStack Diablo takes neither key pairs nor user data. Leave them out.")
+        if v10 and order.key_name:
+            raise Refused("Nova v1.0 of OpenStack Diablo takes no key pairs. Leave it out.")
         wanted: dict[str, Any] = {"name": order.name}
         if v10:
             wanted |= {"imageId": _integer(order.image), "flavorId": _integer(order.size)}

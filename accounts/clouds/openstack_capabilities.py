@@ -38,6 +38,7 @@ _MODERN: Final[Capabilities] = MappingProxyType(
         Operation.NETWORKS: YES,
         Operation.KEY_PAIRS: YES,
         Operation.CREATE: YES,
+        Operation.ORDER_USER_DATA: YES,
         Operation.START: only("It must be stopped to be started.", State.STOPPED),
         Operation.STOP: _RUNNING,
         Operation.REBOOT: _RUNNING,
@@ -72,6 +73,7 @@ _ESSEX: Final = _with(
     {
         # os-networks answers administrators only, and os-tenant-networks came later (captures/essex.txt: 404).
         Operation.NETWORKS: no("OpenStack Essex shows its networks to administrators only. It picks one itself."),
+        Operation.ORDER_USER_DATA: UNPROVEN,
         Operation.RESET: _RUNNING,
         Operation.RESIZE: _RUNNING,
         Operation.CONFIRM_RESIZE: only(_AFTER_RESIZE, State.CHANGING, unproven=True),
@@ -105,6 +107,7 @@ _DIABLO_10: Final = _with(
     _DIABLO,
     {
         Operation.KEY_PAIRS: no("Nova v1.0 of OpenStack Diablo knows no key pairs. It tells a first password instead."),
+        Operation.ORDER_USER_DATA: no("Nova v1.0 of OpenStack Diablo takes no user data with a new server."),
         Operation.SNAPSHOT: _NO_IMAGES_10,
         Operation.SNAPSHOTS: _NO_IMAGES_10,
         Operation.REVERT_SNAPSHOT: _NO_IMAGES_10,

@@ -26,6 +26,7 @@ class Operation(StrEnum):
     NETWORKS = "networks"
     KEY_PAIRS = "key_pairs"
     CREATE = "create"
+    ORDER_USER_DATA = "order_user_data"  # with a new server
     START = "start"
     STOP = "stop"
     REBOOT = "reboot"  # soft: the system is asked

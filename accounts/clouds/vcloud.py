@@ -110,6 +110,8 @@ class VCloud:
 
     def create(self, order: Order) -> Task:
         self._require(Operation.CREATE)
+        if order.user_data:
+            self._require(Operation.ORDER_USER_DATA)
         return self._offers.create(order)
 
     def start(self, external_id: str) -> Task:

@@ -46,6 +46,7 @@ _1_5: Final[dict[Operation, Capability]] = {
 
 _1_0: Final[dict[Operation, Capability]] = {
     **_1_5,
+    Operation.ORDER_USER_DATA: no("A new server takes no start-up script in vCloud 1.0."),
     Operation.CHANGES: no("What changed is not told by vCloud 1.0: it is always read as a whole."),
     Operation.METADATA: no("Metadata came with vCloud 1.5. This cloud speaks an older version."),
     Operation.SET_METADATA: no("Metadata came with vCloud 1.5. This cloud speaks an older version."),

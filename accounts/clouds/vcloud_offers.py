@@ -57,8 +57,8 @@ class Offers:
         if order.key_name:
             raise Refused("There are no key pairs in vCloud: put the key into the start-up script.")
         old = self._wire.spoken.generation == "1.0"
-        if old and (order.user_data or order.metadata):
-            raise Refused("vCloud 1.0 takes no start-up script and no metadata with an order. Create it without them.")
+        if old and order.metadata:
+            raise Refused("vCloud 1.0 takes no metadata with an order. Create it without.")
         vdc = self._vdc(order.zone)
         wish = orders.Wish(order.name, {}, False, script(order.user_data))
         address = xml.link(vdc, "add", "instantiateVAppTemplateParams" if old else "composeVAppParams")

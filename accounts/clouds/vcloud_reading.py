@@ -21,12 +21,9 @@ from accounts.clouds.vcloud_wire import Wire
 EVERY: Final = 3600.0  # seconds after which a document is read again: an address may move and leave the record as it is
 AT_ONCE: Final = 1000  # records that wait for their documents
 
-# An empty element. In XML no "<" is anything but the start of markup, and with no ">" before its own end this is the
-# whole of it: without it, or with one more attribute, the page is as well-formed as it was. Others are always read.
-_RECORD: Final = re.compile(rb"<(?:[\w.-]+:)?\w+Record(?=\s)[^<>]*/>")
-_CONTAINER: Final = re.compile(rb"\scontainer=[\"']([^\"']*)")
-_ADDRESS: Final = re.compile(rb"\sipAddress=[\"'][^\"']")
-_PRINT: Final = "muster-print"
+_NAME: Final = re.compile(rb"(?:[\w.-]+:)?\w+Record(?=\s)").match
+_ADDRESS: Final = re.compile(rb'\sipAddress="[^"]').search
+_PRINT: Final = b"muster-print"
 
 
 class Told(NamedTuple):
@@ -63,17 +60,25 @@ class Reader:
             return content, []
         had, fingerprint_of = self._known.had, self._prints.of
         same: list[str] = []
-
-        def one(found: re.Match[bytes]) -> bytes:
-            record = found[0]
+        kept: list[bytes] = []
+        for piece in content.split(b"<"):  # in XML no "<" is anything but the start of markup
+            end = piece.find(b">")
+            # A whole element with nothing in it: without it, or with one more attribute, the page is as well-formed as
+            # it was. A ">" may stand in a value too, but no quote may within its own kind: so the one before this end
+            # must not be one that opens. Records with values in single quotes are always read.
+            whole = end > 0 and _NAME(piece) and piece[end - 2 : end] == b'"/'
+            if not whole or piece[end - 3] in b"= \t\r\n" or b"='" in piece:
+                kept.append(piece)
+                continue
+            record = piece[: end - 1]
             fingerprint = fingerprint_of(record + self._hour(record))
             external_id = had.get(fingerprint)
             if external_id is None:
-                return b'%b %b="%b"/>' % (record[:-2], _PRINT.encode(), fingerprint.encode())
-            same.append(external_id)
-            return b""
-
-        return _RECORD.sub(one, content), same
+                kept.append(b'%b %b="%b"%b' % (record, _PRINT, fingerprint.encode(), piece[end - 1 :]))
+            else:
+                same.append(external_id)
+                kept[-1] += piece[end + 1 :]
+        return b"<".join(kept), same
 
     def pages(self, listed: Iterable[Told]) -> Iterator[Page]:
         """The servers among these records, each page whole, except for those that wait for their documents."""
@@ -107,10 +112,10 @@ class Reader:
     def _hour(self, record: bytes) -> bytes:
         """What makes its fingerprint another one each hour, where its document may be read too. Not for all vApps at
         the same moment, but for all servers of one, since they share the document."""
-        if not self._bare and _ADDRESS.search(record):
+        if not self._bare and _ADDRESS(record):
             return b""
-        found = _CONTAINER.search(record)
-        container = found[1] if found else b""
+        start = record.find(b'container="') + 11
+        container = record[start : record.find(b'"', start)] if start > 10 else b""
         hour = self._hours.get(container)
         if hour is None:
             hour = self._hours[container] = b"%d" % ((self._now + crc32(container) % EVERY) // EVERY)
@@ -134,5 +139,5 @@ class Reader:
         # What a task is at work on may change under an unchanged record, and what was not shown may be next time.
         busy = xml.truth(record.get("isBusy", ""))
         if self._known is not None and not busy and (found is not None or not documented):
-            self._known.noted[facts.external_id] = record.get(_PRINT, "")
+            self._known.noted[facts.external_id] = record.get(_PRINT.decode(), "")
         return facts

@@ -20,6 +20,7 @@ from console.lib.outbound import Session, Transport, origin
 
 CONNECTIONS: Final = 8  # at once to one cell
 WORTH: Final = 3  # calls that a connection is opened for: to open it takes as long as one or two
+QUICK: Final = 0.003  # seconds: a cell that answers within them keeps one thread busy, and more would be in its way
 T = TypeVar("T")
 
 
@@ -49,6 +50,7 @@ class Wire:
         self._signing = threading.Lock()
         self._signed: signin.Signed | None = None
         self._spoken: signin.Spoken | None = None
+        self._waited = QUICK  # seconds, for the last reply
 
     @property
     def calls(self) -> int:
@@ -115,12 +117,13 @@ class Wire:
     def _once(
         self, method: str, address: str, content: Content | None, http: Session, session: signin.Signed
     ) -> requests.Response:
-        headers = {"Accept": self.spoken.accept, **session.headers}
-        if content is None:
-            return http.request(method, address, headers=headers)
-        headers["Content-Type"] = f"{xml.VCLOUD}{content.kind}+xml"
-        body = content.body.encode() if isinstance(content.body, str) else content.body
-        return http.request(method, address, headers=headers, data=body)
+        headers, body = {"Accept": self.spoken.accept, **session.headers}, None
+        if content is not None:
+            headers["Content-Type"] = f"{xml.VCLOUD}{content.kind}+xml"
+            body = content.body.encode() if isinstance(content.body, str) else content.body
+        response = http.request(method, address, headers=headers, data=body)
+        self._waited = response.elapsed.total_seconds()
+        return response
 
     def _alive(self, http: Session, session: signin.Signed) -> bool:
         # A 403 is also what a cell says of things that do not exist. The organisation, or the session itself, tells
@@ -139,15 +142,20 @@ class Wire:
         return list(self.stream(addresses, reading))
 
     def stream(self, addresses: Iterable[str], reading: Callable[[xml.Element], T]) -> Iterator[T | None]:
-        """`reading` of each page, in order, over up to CONNECTIONS at a time; None for a page that is gone.
+        """`reading` of each page, in order, over up to CONNECTIONS at a time; None for a page that is gone. One after
+        the other for as long as the cell is quick.
 
         The first fault is raised, after the calls that are under way have ended; none is begun after it. `reading` runs
         in threads and must make no call.
         """
         wanted = list(addresses)
         self._session()  # signed in once, before there are threads
-        if len(wanted) < 2:
-            yield from [reading(page) if (page := self.find(address)) is not None else None for address in wanted]
+        place = 0
+        while place < len(wanted) and (self._waited < QUICK or len(wanted) - place < 2):
+            page = self.find(wanted[place])
+            place += 1
+            yield None if page is None else reading(page)
+        if not (wanted := wanted[place:]):
             return
         workers = min(CONNECTIONS, -(-len(wanted) // WORTH))
         while len(self._spare) < workers:

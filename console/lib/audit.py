@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from console.lib import copying
 from console.models import AuditEntry, User
 
 
@@ -54,7 +55,7 @@ def note_many(
     actor: Actor, verb: str, targets: Sequence[Any], *, provider_id: UUID | None, detail: dict[str, Any] | None = None
 ) -> None:
     """Append an entry for each of `targets`: customers, or rows that have one."""
-    AuditEntry.objects.bulk_create(
+    copying.insert(
         _entry(actor, verb, target, getattr(target, "customer_id", target.pk), provider_id, detail)
         for target in targets
     )

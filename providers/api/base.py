@@ -19,6 +19,7 @@ from console.lib.audit import Actor
 from providers import limits
 from providers.api.auth import HasScope, ProviderAuthentication
 from providers.models import Customer, Provider, ProviderKey
+from providers.querysets import CustomerQuerySet
 
 register_converter(ExternalIdInPath, "ext")
 
@@ -35,6 +36,7 @@ class ProviderView(APIView):
     authentication_classes = (ProviderAuthentication,)
     permission_classes = (HasScope,)
     scopes: ClassVar[dict[str, str]] = {}
+    in_path: ClassVar[dict[str, str]] = {"external_id": "c-1001", "account_id": "main"}  # for the schema
     pagination_class: type[BasePagination] | None = None  # for the schema
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -63,13 +65,15 @@ class ProviderView(APIView):
     def actor(self) -> Actor:
         return self.request.user.actor  # type: ignore[union-attr,no-any-return]
 
-    def customers(self) -> QuerySet[Customer]:
-        return Customer.objects.known_to(self.provider)
+    def customers(self) -> CustomerQuerySet:
+        known: CustomerQuerySet = Customer.objects.known_to(self.provider)
+        return known
 
     def customer(self, external_id: str) -> Customer:
         found: Customer | None = self.customers().filter(external_id=external_id).first()
         if found is None:
             raise NotFound(f"You have no customer with the id {external_id}. PUT it to create it.", "customer_unknown")
+        found.provider = self.provider  # known already, and asked for by most deeds
         return found
 
     def given(self, serializer: type[Serializer[Any]], **in_path: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ TEXT = {
     "sender_name": "North Cloud",
     "reply_to": "help@north.example",
 }
+WORDING_ID = "3c1e5a52-6a0c-4c3e-9d0f-0b9a7c5e2f33"
 DRAFT = OpenApiExample("A welcome in German", {"kind": "welcome", "locale": "de", **TEXT}, request_only=True)
 
 
@@ -90,6 +91,7 @@ class NewestFirst(Pages):
 
 class WordingView(ProviderView):
     scopes: ClassVar = {"GET": "mail:read", "POST": "mail:write"}
+    in_path: ClassVar = {"id": WORDING_ID}
 
     def template(self, pk: UUID) -> MailTemplate:
         found: MailTemplate | None = self.provider.mail_templates.filter(pk=pk).first()

@@ -167,8 +167,9 @@ class EventFilters(FilterSet):  # type: ignore[misc]  # django-filter has no typ
         fields = ()
 
 
+WEBHOOK_ID, DELIVERY_ID = "0b0d1b7e-0f9a-4b53-9d3b-5f7c0d7f4a11", "5a8f7f0e-6f0a-4b8a-8b1c-2f6f1c1f0a22"
 _WEBHOOK = {
-    "id": "0b0d1b7e-0f9a-4b53-9d3b-5f7c0d7f4a11",
+    "id": WEBHOOK_ID,
     "url": "https://billing.example.com/muster",
     "events": ["account.verified", "account.failed"],
     "enabled": True,
@@ -178,7 +179,7 @@ _WEBHOOK = {
     "created_at": "2025-01-07T09:30:00Z",
 }
 _DELIVERY = {
-    "id": "5a8f7f0e-6f0a-4b8a-8b1c-2f6f1c1f0a22",
+    "id": DELIVERY_ID,
     "webhook_id": _WEBHOOK["id"],
     "event_id": "9d0f5f7e-1c2b-4d3e-8f4a-5b6c7d8e9f00",
     "type": "account.verified",

@@ -29,6 +29,10 @@ from providers.api.serializers import (
 WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "customers:write")
 
 
+CLOSED = OpenApiResponse(Error, "The customer is closed.")
+FULL = "You have as many customers as you may have"
+
+
 class KeyReused(APIException):
     status_code = 422
     default_detail = "This Idempotency-Key came with another body before. Use a new key for a new call."
@@ -45,10 +49,7 @@ class KeyBusy(APIException):
 class CustomerView(ProviderView):
     def _put(self, external_id: str, fields: dict[str, Any]) -> tuple[int, Any]:
         outcome = customers.put(self.provider, external_id, fields, self.actor)
-        return 201 if outcome.created else 200, self._told(external_id)
-
-    def _told(self, external_id: str) -> Any:
-        return CustomerOut(self.customer(external_id)).data
+        return 201 if outcome.created else 200, CustomerOut(outcome.customer).data
 
 
 class Customers(CustomerView):
@@ -63,7 +64,7 @@ class Customers(CustomerView):
     )
     def get(self, request: Request) -> Response:
         """Your customers, closed ones too, in the order of your ids."""
-        rows = narrowed(request, self.customers(), CustomerFilters)
+        rows = narrowed(request, self.customers().with_last_mail(), CustomerFilters)
         return self.pages(request, rows, CustomerOut, ByExternalId)
 
     @extend_schema(
@@ -82,7 +83,7 @@ class Customers(CustomerView):
         responses={
             201: CustomerOut,
             200: CustomerOut,
-            409: OpenApiResponse(Error, "A call with this Idempotency-Key is under way."),
+            409: OpenApiResponse(Error, f"{FULL}, or a call with this Idempotency-Key is under way."),
             422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
         },
     )
@@ -116,14 +117,14 @@ class OneCustomer(CustomerView):
     @extend_schema(operation_id="customers_read", tags=["Customers"], responses=CustomerOut, examples=[TOLD])
     def get(self, request: Request, external_id: str) -> Response:
         """One customer, with the state of the last mail."""
-        return Response(self._told(external_id))
+        return Response(CustomerOut(self.customer(external_id)).data)
 
     @extend_schema(
         operation_id="customers_put",
         tags=["Customers"],
         request=CustomerIn,
         examples=[ASKED, TOLD],
-        responses={201: CustomerOut, 200: CustomerOut},
+        responses={201: CustomerOut, 200: CustomerOut, 409: OpenApiResponse(Error, f"{FULL}.")},
     )
     def put(self, request: Request, external_id: str) -> Response:
         """201: made, or reopened after DELETE (with a mail). 200: unchanged, or its contact data updated.
@@ -145,41 +146,52 @@ class OneCustomer(CustomerView):
 class Suspend(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_suspend", tags=["Customers"], request=None, responses=CustomerOut)
+    @extend_schema(
+        operation_id="customers_suspend", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Its people can look and do nothing; nothing syncs, no work runs. 409 when it is closed."""
-        customers.suspend(self.customer(external_id), self.actor)
-        return Response(self._told(external_id))
+        held = customers.suspend(self.customer(external_id), self.actor)
+        return Response(CustomerOut(held).data)
 
 
 class Resume(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_resume", tags=["Customers"], request=None, responses=CustomerOut)
+    @extend_schema(
+        operation_id="customers_resume", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Undo suspend. 409 when it is closed."""
-        customers.resume(self.customer(external_id), self.actor)
-        return Response(self._told(external_id))
+        held = customers.resume(self.customer(external_id), self.actor)
+        return Response(CustomerOut(held).data)
 
 
 class ResendMail(CustomerView):
     scopes: ClassVar = WRITES
 
-    @extend_schema(operation_id="customers_resend_mail", tags=["Customers"], request=None, responses={202: CustomerOut})
+    @extend_schema(
+        operation_id="customers_resend_mail",
+        tags=["Customers"],
+        request=None,
+        responses={202: CustomerOut, 409: CLOSED},
+    )
     def post(self, request: Request, external_id: str) -> Response:
         """Send the first mail again, with a fresh link; to the present contact address while nobody has come in.
 
         A mail that still waits to be sent is not doubled. 409 when the customer is closed.
         """
-        customers.resend_mail(self.customer(external_id), self.actor)
-        return Response(self._told(external_id), status=202)
+        customer = self.customer(external_id)
+        customers.resend_mail(customer, self.actor)
+        return Response(CustomerOut(customer).data, status=202)
 
 
 class HandOff(CustomerView):
     scopes: ClassVar = {"POST": "handoff:write"}
 
     @extend_schema(
-        operation_id="customers_handoff", tags=["Customers"], request=HandOffIn, responses={201: HandOffOut},
+        operation_id="customers_handoff", tags=["Customers"], request=HandOffIn,
+        responses={201: HandOffOut, 409: OpenApiResponse(Error, "The customer is closed, or nobody belongs to it.")},
         examples=[HANDING_OFF, HANDED_OFF],
     )  # fmt: skip
     def post(self, request: Request, external_id: str) -> Response:

@@ -38,6 +38,7 @@ class LatestFirst(Pages):
 
 class WebhookView(ProviderView):
     scopes: ClassVar = SCOPES
+    in_path: ClassVar = {"webhook_id": told.WEBHOOK_ID, "delivery_id": told.DELIVERY_ID}
 
     def webhook(self, pk: UUID) -> Webhook:
         found: Webhook | None = self.provider.webhooks.filter(pk=pk).first()

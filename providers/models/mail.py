@@ -114,3 +114,8 @@ class Mail(Job):
         if self.delivered_at is not None:
             return "delivered"
         return {"done": "sent", "queued": "queued", "running": "queued", "waiting": "queued"}.get(self.state, "failed")
+
+    @property
+    def tone(self) -> str:
+        """The colour of `delivery`: what the mail server took may have bounced since."""
+        return "failed" if self.delivery in ("bounced", "failed") else str(self.status.tone)

@@ -8,7 +8,7 @@ from typing import Any
 from accounts import ready
 from accounts.clouds import State
 from accounts.clouds.operations import Operation
-from servers.actions.kinds import KINDS, Kind
+from servers.actions.kinds import CREATE, KINDS, PATIENCE, Kind
 from servers.actions.models import Action
 from servers.models import Server
 
@@ -56,7 +56,10 @@ def refusal(server: Server, kind: Kind, busy: Action | None = None) -> str:
 
 def _busy(action: Action) -> str:
     by = f", asked for by {action.batch.by}" if action.batch.by else ""
-    return f"Another action is under way on this server: {action.does.label.lower()}{by}. Wait until it has ended."
+    words = f"Another action is under way on this server: {action.does.label.lower()}{by}. Wait until it has ended."
+    if action.kind != CREATE.name:
+        return words
+    return f"{words} A cloud that does not finish it is waited for {PATIENCE.total_seconds() / 3600:.0f} hours at most."
 
 
 def offered(server: Server) -> list[tuple[Kind, str]]:

@@ -43,7 +43,7 @@ def create(
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
         wrong["count"] = [f"Order 1 to {MOST} servers at once."]
         count = 1
-    user_data = kept.pop("user_data", "")
+    user_data = kept.get("user_data", "")
     with transaction.atomic():
         # Under this lock a second press of the same button sees what the first one began.
         rows = CloudAccount.objects.present().filter(pk=account.pk, customer=customer)
@@ -137,6 +137,7 @@ def _fits(order: dict[str, Any], table: Capabilities | None, wrong: dict[str, li
     if not free and not order.get("size"):
         wrong.setdefault("size", ["Choose a size."])
     for field, operation in (("size", Operation.SIZES), ("networks", Operation.NETWORKS),
-                             ("key_name", Operation.KEY_PAIRS)):  # fmt: skip
+                             ("key_name", Operation.KEY_PAIRS),
+                             ("user_data", Operation.ORDER_USER_DATA)):  # fmt: skip
         if order.get(field) and (words := table[operation].refusal()):
             wrong.setdefault(field, [words])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from accounts.clouds import State
@@ -11,6 +12,7 @@ from accounts.clouds.acting import ActingDriver
 from accounts.clouds.operations import Operation, Order, Size, Task
 
 Call = Callable[[ActingDriver, str, dict[str, Any]], Task]
+PATIENCE: Final = timedelta(hours=2)  # after which an action counts as failed, whatever its cloud is still doing
 MARK: Final = "muster-action"  # the metadata key by which a new server is known again; its value is the action's id
 
 

@@ -88,6 +88,7 @@ class Action(Job):
         indexes = [
             *Job.Meta.indexes,
             models.Index(fields=["server", "-queued_at"], name="action_history"),
+            models.Index(fields=["-queued_at"], name="action_newest"),
             models.Index(fields=["password_until"], name="action_passwords", condition=~Q(password_sealed="")),
         ]
 

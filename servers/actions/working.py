@@ -8,7 +8,6 @@ it is: not called yet; under way, to be found again by its ref; or cut off in be
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -26,14 +25,13 @@ from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import JobState
 from console.lib.seal import SealBroken
 from servers.actions import creating, newcomers, passwords, showing
-from servers.actions.kinds import CREATE
+from servers.actions.kinds import CREATE, PATIENCE
 from servers.actions.models import Action
 from servers.actions.recovering import found_out
 from servers.actions.unknown import Unknown
 
 log = structlog.get_logger(__name__)
 
-PATIENCE: Final = timedelta(hours=2)  # after which an action counts as failed, whatever its cloud is still doing
 TURN: Final = 2.0  # seconds that a call waits for the account's turn; a longer wait is spent resting
 LOOKS: Final = (1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)  # seconds between looks; the last one again and again
 

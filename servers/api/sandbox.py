@@ -19,6 +19,7 @@ from servers.models import Server
 
 class Manage(SandboxView):
     scopes: ClassVar = {"POST": "accounts:write"}
+    in_path: ClassVar = {"external_id": "c-1001", "server_id": "6f5c1b9e-2d34-4f0a-9b7e-1c2d3e4f5a66"}
 
     @extend_schema(
         operation_id="sandbox_manage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.api.views import AccountView
 from accounts.models import CloudAccount
 from console.lib.api.paging import Pages
+from console.lib.api.schema import Error
 from servers import presence
 from servers.agents import enrol
 from servers.api.serializers import JoinTokenIn, JoinTokenOut, ServerOut
@@ -46,7 +47,10 @@ class JoinTokens(AccountView):
     scopes: ClassVar = {"POST": "accounts:write"}
 
     @extend_schema(
-        operation_id="join_tokens_create", tags=["Servers"], request=JoinTokenIn, responses={201: JoinTokenOut}
+        operation_id="join_tokens_create",
+        tags=["Servers"],
+        request=JoinTokenIn,
+        responses={201: JoinTokenOut, 409: OpenApiResponse(Error, "The account was removed.")},
     )
     def post(self, request: Request, external_id: str, account_id: str) -> Response:
         """A token with which one agent enrols, once, within 60 minutes: put it into the user-data of a launch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,11 @@ WITHIN = 300.0  # seconds
 @contextmanager
 def web() -> Iterator[str]:
     """A web process over the benchmark's database; yields its address."""
-    port = free_port()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, number = listener.getsockname()[1], listener.fileno()
     env = {**os.environ, "DATABASE_POOL": "20", "PUBLIC_URL": f"http://127.0.0.1:{port}"}
-    argv = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(argv, cwd=ROOT, env=env)
+    process = subprocess.Popen([sys.executable, "-m", "console.web", str(number)], cwd=ROOT, env=env, pass_fds=[number])
+    listener.close()
     try:
         deadline = time.monotonic() + 60
         while True:

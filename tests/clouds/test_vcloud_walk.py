@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from accounts.clouds import vcloud_wire
 from accounts.clouds.vcloud import VCloud
 from accounts.clouds.vcloud_wire import CONNECTIONS
 from console.demo.vcloud import Cloud, Site, serve
@@ -22,6 +23,12 @@ def site() -> Iterator[Site]:
         yield served
 
 
+@pytest.fixture(autouse=True)
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell is quick; one on this machine would be read by one thread."""
+    monkeypatch.setattr(vcloud_wire, "QUICK", 0.0)
+
+
 def documents(site: Site) -> list[str]:
     """The vApps that were asked for, in the order in which their calls came."""
     return [path for _, path in site.requests if "/vApp/vapp-" in path]
@@ -35,6 +42,24 @@ def test_every_server_comes_once_and_in_the_order_of_the_data_centre(site: Site)
     assert len(pages) == 4
     assert sorted(documents(site)) == sorted(set(documents(site)))
     assert driver.calls == len(site.requests)
+
+
+def test_a_quick_cell_is_read_by_one_thread_until_it_is_slow(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vcloud_wire, "QUICK", 60.0)
+    threads: list[str] = []
+
+    def turn(verb: str) -> None:
+        threads.append(threading.current_thread().name)
+        if len(threads) == 50:
+            monkeypatch.setattr(vcloud_wire, "QUICK", 0.0)
+
+    transport = Transport(["127.0.0.1/32"], allow_http=True, before_call=turn)
+    driver = VCloud(url=site.url, credentials=site.cloud.credentials, transport=transport)
+    assert [facts.external_id for facts in listed(driver)] == [
+        f"vm-{one.id}" for vapp in site.cloud.vapps.values() for one in vapp.vms
+    ]
+    assert not any(name.startswith("vcloud") for name in threads[:50])
+    assert all(name.startswith("vcloud") for name in threads[50:])
 
 
 def test_several_vapps_are_read_at_a_time_and_never_more_than_the_bound(

@@ -95,3 +95,8 @@ class TestTheSchema:
         assert page.status_code == 200
         assert b"<script>" not in page.content
         assert "script-src 'self';" in page["Content-Security-Policy"] + ";"
+
+
+def test_an_empty_choice_is_refused_and_not_taken_for_none(api):
+    words = shaped(api("GET", "customers?status="), 400)["fields"]["status"]
+    assert words == ["Write one of active, suspended, closed."]

@@ -23,6 +23,9 @@ def narrowed(request: Request, rows: QuerySet[Any], filters: type[FilterSet]) ->
     if strangers := sorted(set(request.query_params) - known):
         raise ValidationError({name: [f"There is no such filter. There are: {', '.join(sorted(known))}."]
                                for name in strangers})  # fmt: skip
+    for name, one in filters.base_filters.items():  # django-filter takes an empty choice for none at all
+        if isinstance(one, ChoiceFilter) and request.query_params.get(name) == "":
+            raise ValidationError({name: [one.extra["error_messages"]["invalid_choice"]]})
     asked = filters(request.query_params, queryset=rows)
     if not asked.is_valid():
         raise ValidationError(dict(asked.errors))

@@ -52,7 +52,7 @@ def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
     form = CustomerFilters(request.GET)
     form.is_valid()
     asked = form.cleaned_data
-    rows = _narrowed(Customer.objects.known_to(seat.provider), asked)
+    rows = _narrowed(Customer.objects.known_to(seat.provider).with_last_mail(), asked)
     found = paged(request, rows, "created_at", "id")
     return show(request, seat, "provider/customers.html", "customers", page=found, rows=_rows(found.rows),
                 total=rows.count(), asked=asked, form=form, narrowed=any(asked.values()))  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -40,23 +40,12 @@ class KeyForm(forms.Form):
         help_text="Addresses and networks, separated by commas, such as 192.0.2.0/24. Empty: anywhere.",
     )
     days = forms.ChoiceField(label="It lives", choices=LIVES, required=False)
-    sandbox = forms.BooleanField(
-        label="For trials: it acts on your sandbox, with simulated clouds and real events, and on nothing of your "
-        "customers'.",
-        required=False,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not settings.SANDBOX:  # no simulated clouds run here
-            del self.fields["sandbox"]
 
     def fields_of_key(self) -> dict[str, Any]:
         given = self.cleaned_data
         days = given["days"]
         return {
             "name": given["name"],
-            "sandbox": given.get("sandbox", False),
             "scopes": given["scopes"],
             "allowed_networks": given["allowed_networks"].split(","),
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
@@ -71,9 +60,9 @@ class RotateForm(forms.Form):
 
 @page()
 def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
-    """The keys, live ones first."""
+    """The keys, those that can be used first. Test keys stand on the sandbox's page."""
     now = timezone.now()
-    rows = sorted(seat.provider.keys.select_related("replaces")[:MOST], key=lambda key: _state(key, now)[2])
+    rows = sorted(_keys(seat).select_related("replaces")[:MOST], key=lambda key: _state(key, now)[2])
     told = [(key, *_state(key, now)[:2]) for key in rows]
     return show(request, seat, "provider/keys.html", "keys", keys=told, scopes=keys.SCOPES)
 
@@ -84,15 +73,17 @@ def issue(request: HttpRequest, seat: Seat) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            key, text = keys.issue(seat.provider, actor=seat.actor, **form.fields_of_key())
+            key, text = keys.issue(seat.owner, actor=seat.actor, sandbox=seat.sandbox, **form.fields_of_key())
         except Wrong as wrong:
             for name, said in wrong.fields.items():
                 form.add_error(name if name in form.fields else None, said)
         else:
             return _issued(request, seat, key, text)
     status = 422 if form.is_bound else 200
-    return show(request, seat, "provider/key_form.html", "keys", status=status, form=form, heading="Issue a key",
-                action_label="Issue key")  # fmt: skip
+    sentence = "It acts on the sandbox alone: simulated clouds, real events." if seat.sandbox else ""
+    heading = "Issue a test key" if seat.sandbox else "Issue a key"
+    return show(request, seat, "provider/key_form.html", "keys", status=status, form=form, heading=heading,
+                action_label="Issue key", sentence=sentence)  # fmt: skip
 
 
 @page("GET HEAD POST", admin=True)
@@ -130,10 +121,16 @@ def _issued(request: HttpRequest, seat: Seat, key: ProviderKey, text: str) -> Ht
 
 
 def _key(seat: Seat, pk: UUID) -> ProviderKey:
-    found: ProviderKey | None = seat.provider.keys.filter(pk=pk).first()
+    found: ProviderKey | None = _keys(seat).filter(pk=pk).first()
     if found is None:
         raise Http404("No such key.")
     return found
+
+
+def _keys(seat: Seat) -> QuerySet[ProviderKey]:
+    """Live keys here, test keys at the sandbox; both are the owner's. All of them where no sandbox runs."""
+    rows: QuerySet[ProviderKey] = seat.owner.keys.all()
+    return rows.filter(sandbox=seat.sandbox) if seat.switches else rows
 
 
 def _state(key: ProviderKey, now: Any) -> tuple[str, str, int]:

@@ -135,7 +135,8 @@ def withdraw(request: HttpRequest, seat: Seat, kind: str, locale: str) -> HttpRe
 def test(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     """The revision, about a made-up customer, to who asks."""
     row = _template(seat, pk)
-    return done(request, _at(seat, row.kind, row.locale), f"A test mail to {seat.user} is on its way.",
+    words = f"A test mail to {seat.user} is {'kept in a moment: see Kept mails' if seat.sandbox else 'on its way'}."
+    return done(request, _at(seat, row.kind, row.locale), words,
                 lambda: mail.test(row, seat.user, seat.provider))  # fmt: skip
 
 

@@ -27,7 +27,7 @@ class MemberForm(forms.Form):
     )
 
 
-@page("GET HEAD POST")
+@page("GET HEAD POST", only="live")
 def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
     """GET lists, POST invites."""
     form: Any = MemberForm(request.POST if request.method == "POST" else None)
@@ -47,7 +47,7 @@ def listing(request: HttpRequest, seat: Seat) -> HttpResponse:
                 members=list(rows), roles=ProviderMember.Role.choices)  # fmt: skip
 
 
-@page("POST")
+@page("POST", only="live")
 def role(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     """Another role."""
     member, wanted = _member(seat, pk), request.POST.get("role", "")
@@ -55,7 +55,7 @@ def role(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     return done(request, _back(seat), words, lambda: members.change_role(member, wanted, seat.actor))
 
 
-@page("POST")
+@page("POST", only="live")
 def again(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     """The invitation once more."""
     member = _member(seat, pk)
@@ -63,7 +63,7 @@ def again(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     return done(request, _back(seat), said, lambda: members.invite_again(member, seat.actor))
 
 
-@page("GET HEAD POST", admin=True)
+@page("GET HEAD POST", admin=True, only="live")
 def remove(request: HttpRequest, seat: Seat, pk: UUID) -> HttpResponse:
     """GET asks, POST removes."""
     member = _member(seat, pk)

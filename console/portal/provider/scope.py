@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -17,7 +19,7 @@ from console.lib import audit
 from console.lib.denials import Denied
 from console.lib.pages import person, signed_in
 from console.models import User
-from providers import members
+from providers import members, sandbox
 from providers.models import Customer, Provider, ProviderMember
 from providers.scope import DOOR
 
@@ -26,18 +28,28 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass
 class Seat:
-    """A person's place at a provider. Viewers look; administrators act."""
+    """A person's place at a provider, or at its sandbox. Viewers look; administrators act."""
 
     member: ProviderMember
     user: User
+    provider: Provider  # whose pages these are: the owner, or its sandbox
 
     @property
-    def provider(self) -> Provider:
+    def owner(self) -> Provider:
         return self.member.provider
 
     @property
     def slug(self) -> str:
-        return self.member.provider.slug
+        return self.provider.slug
+
+    @property
+    def sandbox(self) -> bool:
+        return self.provider.pk != self.owner.pk
+
+    @property
+    def switches(self) -> bool:
+        """Whether there is a sandbox to switch to."""
+        return settings.SANDBOX or self.sandbox
 
     @property
     def admin(self) -> bool:
@@ -52,16 +64,17 @@ class Seat:
         """Why this person cannot act, and who can; empty for who can."""
         if self.admin:
             return ""
-        rows = self.provider.members.filter(role=ProviderMember.Role.ADMIN, accepted_at__isnull=False)
+        rows = self.owner.members.filter(role=ProviderMember.Role.ADMIN, accepted_at__isnull=False)
         names = list(rows.order_by("created_at").values_list("user__email", flat=True)[:3])
         who = f"Ask {', '.join(names)}." if names else "There is none at the moment; ask Muster's staff."
-        return f"Only administrators of {self.provider} can do this. {who}"
+        return f"Only administrators of {self.owner} can do this. {who}"
 
 
-def page(methods: str = "GET HEAD", *, admin: bool = False) -> Callable[[View], View]:
+def page(methods: str = "GET HEAD", *, admin: bool = False, only: str = "") -> Callable[[View], View]:
     """A page of one provider: the view gets request, seat and what else is in the address.
 
-    What changes something (POST) needs an administrator; with `admin` looking does too. None of it is cached.
+    What changes something (POST) needs an administrator; with `admin` looking does too. `only` "live" or "sandbox": the
+    other one has no such page. None of it is cached.
     """
 
     def dress(view: View) -> View:
@@ -71,6 +84,8 @@ def page(methods: str = "GET HEAD", *, admin: bool = False) -> Callable[[View], 
         @wraps(view)
         def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             seat = seat_of(request, slug)
+            if only and seat.sandbox != (only == "sandbox"):
+                raise Http404("No such page here.")
             if (admin or request.method == "POST") and not seat.admin:
                 return show(request, seat, "provider/denied.html", "", status=403)
             return view(request, seat, *args, **kwargs)
@@ -81,12 +96,14 @@ def page(methods: str = "GET HEAD", *, admin: bool = False) -> Callable[[View], 
 
 
 def seat_of(request: HttpRequest, slug: str) -> Seat:
-    """The seat of who asks, or a 404 that does not say whether there is such a provider."""
+    """The seat of who asks, or a 404 that does not say whether there is such a provider. Who works at a provider has a
+    seat at its sandbox, in the same role."""
     user = person(request)
-    found = None if request.session.get(DOOR) else members.of(user).filter(provider__slug=slug).first()
+    here = Q(provider__slug=slug) | Q(provider__sandbox__slug=slug)
+    found = None if request.session.get(DOOR) else members.of(user).filter(here).first()
     if found is None:
         raise Http404("No such provider.")
-    return Seat(found, user)
+    return Seat(found, user, found.provider if found.provider.slug == slug else sandbox.twin(found.provider))
 
 
 def show(

@@ -13,6 +13,8 @@ from console.portal.provider import (
     mail,
     members,
     overview,
+    sandbox,
+    signin,
     webhooks,
 )
 
@@ -21,6 +23,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.home, name="home"),
     path("~join/<str:token>/", overview.join, name="join"),
     path("<slug:slug>/", overview.overview, name="overview"),
+    path("<slug:slug>/sandbox/", sandbox.enter, name="sandbox"),
+    path("<slug:slug>/sandbox/mails/", sandbox.mails, name="sandbox-mails"),
+    path("<slug:slug>/sandbox/reset", sandbox.reset, name="reset-sandbox"),
     path("<slug:slug>/keys/", keys.listing, name="keys"),
     path("<slug:slug>/keys/issue", keys.issue, name="issue-key"),
     path("<slug:slug>/keys/<uuid:pk>/rotate", keys.rotate, name="rotate-key"),
@@ -42,6 +47,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<slug:slug>/brand/withdraw", brand.withdraw, name="withdraw-brand"),
     path("<slug:slug>/brand/<uuid:pk>/publish", brand.publish, name="publish-brand"),
     path("<slug:slug>/brand/<uuid:pk>/<str:what>/<str:mode>", brand.look, name="brand-look"),
+    path("<slug:slug>/sign-in/", signin.one, name="sign-in"),
+    path("<slug:slug>/sign-in/turn", signin.turn, name="turn-sign-in"),
+    path("<slug:slug>/sign-in/remove", signin.remove, name="remove-sign-in"),
     path("<slug:slug>/webhooks/", webhooks.listing, name="webhooks"),
     path("<slug:slug>/webhooks/add", webhooks.add, name="add-webhook"),
     path("<slug:slug>/webhooks/<uuid:pk>/", webhooks.one, name="webhook"),

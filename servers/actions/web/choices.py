@@ -15,7 +15,8 @@ from servers.actions import offers
 
 @dataclass
 class Choices:
-    """`never`: list → the sentence why this platform has none. `failed`: list → the cloud's words of just now."""
+    """`never`: list, or "user_data" → the sentence why this platform has none. `failed`: list → the cloud's words of
+    just now."""
 
     sizes: tuple[Size, ...] = ()
     images: tuple[Image, ...] = ()
@@ -70,6 +71,8 @@ def of(account: CloudAccount) -> Choices:
     """Ask the cloud for all of it. Ends early where it cannot be ordered without what failed."""
     table = ready.table(account) or list(clouds.tables(account.endpoint.platform).values())[-1]
     found = Choices()
+    if words := table[Operation.ORDER_USER_DATA].refusal():
+        found.never["user_data"] = words
     for name, operation, ask in _LISTS:
         if words := table[operation].refusal():
             found.never[name] = words

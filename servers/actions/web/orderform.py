@@ -46,14 +46,15 @@ class OrderForm(ShapedForm):
             self.fields["key_name"] = forms.ChoiceField(
                 label="Key pair", choices=[("", "No key pair"), *pairs], required=False
             )
-        self.fields["user_data"] = forms.CharField(
-            label="User data",
-            required=False,
-            strip=False,
-            widget=forms.Textarea(attrs={"rows": 6, "class": "mono", **NO_FILL}),
-            help_text="A script or a cloud-init document that runs at the first start, 16 KB at most. Put no secret "
-            "into it: whoever is on the server can read it.",
-        )
+        if "user_data" not in choices.never:
+            self.fields["user_data"] = forms.CharField(
+                label="User data",
+                required=False,
+                strip=False,
+                widget=forms.Textarea(attrs={"rows": 6, "class": "mono", **NO_FILL}),
+                help_text="A script or a cloud-init document that runs at the first start, 16 KB at most. Put no "
+                "secret into it: whoever is on the server can read it.",
+            )
 
     @property
     def zone_field(self) -> Any:

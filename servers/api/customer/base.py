@@ -17,6 +17,7 @@ from providers.api.tokenauth import TokenAuthentication, TokenHasScope
 from providers.models import ApiToken, Customer
 from servers import finding, presence
 from servers.actions.models import Action
+from servers.api.customer.examples import SERVER_ID
 from servers.finding import Reach
 from servers.installs.models import InstallBatch
 from servers.models import Server
@@ -33,6 +34,7 @@ class CustomerView(APIView):
     authentication_classes = (TokenAuthentication,)
     permission_classes = (TokenHasScope,)
     scopes: ClassVar[dict[str, str]] = {}
+    in_path: ClassVar[dict[str, str]] = {"id": SERVER_ID}  # for the schema
 
     @property
     def token(self) -> ApiToken:

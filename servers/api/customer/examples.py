@@ -7,8 +7,11 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 
 SERVER_ID = "0d3ff0bb-3a1f-4f1b-9a55-0f0f6a2f2f10"
+ACCOUNT_ID = "7d7c2b0e-5a43-4a2e-8a0e-0d2f0c1b9f55"
+ACTION_ID = "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21"
+INSTALL_ID = "1b6e8f39-7f3c-4a39-8a58-0f4b1c0f7d54"
 _ACTION: dict[str, Any] = {
-    "id": "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21",
+    "id": ACTION_ID,
     "server_id": SERVER_ID,
     "name": "web-1",
     "kind": "stop",
@@ -42,7 +45,7 @@ _OFFERS: dict[str, Any] = {
 }
 _INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
 _STARTED = {
-    "id": "1b6e8f39-7f3c-4a39-8a58-0f4b1c0f7d54", "ssh_user": "ubuntu", "method": "key", "port": 22,
+    "id": INSTALL_ID, "ssh_user": "ubuntu", "method": "key", "port": 22,
     "jump_host": "", "jump_fingerprint": "", "held": False, "created_at": "2025-01-07T09:30:00Z", "ended_at": None,
     "installs": [{"server_id": SERVER_ID, "state": "queued", "stage": "connect", "stages": [], "cause": "", "fix": "",
                   "outcome": "", "fingerprint": "", "ended_at": None}],
@@ -52,9 +55,7 @@ STOP = OpenApiExample("Stop it", {"kind": "stop"}, request_only=True)
 RESIZE = OpenApiExample("Another size", {"kind": "resize", "size": "4"}, request_only=True)
 SNAPSHOT = OpenApiExample("A snapshot", {"kind": "snapshot", "name": "before-upgrade"}, request_only=True)
 ACTION = OpenApiExample("Under way", _ACTION, response_only=True, status_codes=["200", "202"])
-ORDER = OpenApiExample(
-    "A small one", {"account_id": "7d7c2b0e-5a43-4a2e-8a0e-0d2f0c1b9f55", **_ORDER}, request_only=True
-)
+ORDER = OpenApiExample("A small one", {"account_id": ACCOUNT_ID, **_ORDER}, request_only=True)
 ORDERED = OpenApiExample("Just ordered", _ORDERED, response_only=True, status_codes=["202"])
 OFFERS = OpenApiExample("Of an old cloud", _OFFERS, response_only=True, status_codes=["200"])
 PASSWORD = OpenApiExample("Told this once", {"password": "Zq7-example-only"}, response_only=True, status_codes=["200"])

@@ -40,6 +40,7 @@ class Gone(APIException):
 
 class Offers(CustomerView):
     scopes: ClassVar = {"GET": "accounts:read"}
+    in_path: ClassVar = {"id": examples.ACCOUNT_ID}
 
     @extend_schema(
         operation_id="my_offers_read", tags=["Your accounts"], responses={200: OffersOut, **_FAULTS},
@@ -77,6 +78,7 @@ class Snapshots(CustomerView):
 
 class Password(CustomerView):
     scopes: ClassVar = {"POST": "actions:write"}
+    in_path: ClassVar = {"id": examples.ACTION_ID}
 
     @extend_schema(
         operation_id="my_passwords_tell", tags=["Your servers"], request=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -90,6 +90,7 @@ class ServerActions(CustomerView):
 
 class OneAction(CustomerView):
     scopes: ClassVar = {"GET": "actions:read"}
+    in_path: ClassVar = {"id": examples.ACTION_ID}
 
     @extend_schema(
         operation_id="my_actions_read", tags=["Your servers"], responses=ActionOut, examples=[examples.ACTION]
@@ -116,7 +117,8 @@ class Installs(CustomerView):
 
     @extend_schema(
         operation_id="my_installs_create", tags=["Your installs"], request=InstallIn,
-        responses={202: InstallOut, 409: Error}, examples=[examples.INSTALL, examples.INSTALLING],
+        responses={202: InstallOut, 409: OpenApiResponse(Error, "The customer is suspended.")},
+        examples=[examples.INSTALL, examples.INSTALLING],
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key", str, OpenApiParameter.HEADER,
@@ -148,10 +150,13 @@ class Installs(CustomerView):
 
 class GoOn(CustomerView):
     scopes: ClassVar = {"POST": "installs:write"}
+    in_path: ClassVar = {"id": examples.INSTALL_ID}
 
     @extend_schema(
-        operation_id="my_installs_go_on", tags=["Your installs"], request=None, responses={202: InstallOut, 409: Error}
-    )
+        operation_id="my_installs_go_on", tags=["Your installs"], request=None,
+        responses={202: InstallOut, 409: OpenApiResponse(Error, "There is nothing to go on with.")},
+        examples=[examples.INSTALLING],
+    )  # fmt: skip
     def post(self, request: Request, pk: UUID) -> Response:
         """The look (`look_first`) is over: install on those that can be reached."""
         found = self.install(pk)
@@ -161,6 +166,7 @@ class GoOn(CustomerView):
 
 class OneInstall(CustomerView):
     scopes: ClassVar = {"GET": "installs:read"}
+    in_path: ClassVar = {"id": examples.INSTALL_ID}
 
     @extend_schema(
         operation_id="my_installs_read", tags=["Your installs"], responses=InstallOut, examples=[examples.INSTALLING]

@@ -30,7 +30,7 @@ def order(site: Site, driver: ActingDriver, name: str) -> Order:
         memory_mb=None if sizes else 2048,
         networks=tuple(one.id for one in networks[:1]),
         key_name=driver.key_pairs()[0].name if site.can(Operation.KEY_PAIRS) else "",
-        user_data=SCRIPT if site.generation != "diablo-1.0" and site.generation != "1.0" else b"",
+        user_data=SCRIPT if site.can(Operation.ORDER_USER_DATA) else b"",
         metadata={"team": "a & b~"} if site.can(Operation.METADATA) else {},
         zone=image.zone,
     )
@@ -275,6 +275,7 @@ EXERCISES: dict[Operation, Exercise] = {
     Operation.NETWORKS: networks,
     Operation.KEY_PAIRS: key_pairs,
     Operation.CREATE: create,
+    Operation.ORDER_USER_DATA: create,
     Operation.START: _into(Operation.START, State.RUNNING),
     Operation.STOP: _into(Operation.STOP, State.STOPPED),
     Operation.REBOOT: _into(Operation.REBOOT, State.RUNNING),
@@ -323,5 +324,7 @@ def ask(site: Site, driver: ActingDriver, operation: Operation, server: str = "v
         return driver.changes(site.clock.now)
     if operation is Operation.LIST:
         return list(driver.servers())
+    if operation is Operation.ORDER_USER_DATA:
+        return driver.create(Order("n", "i", user_data=b"x"))
     call: Callable[..., object] = getattr(driver, operation.value)
     return call(*(server if given == "vm-1" else given for given in ASKED.get(operation, ("vm-1",))))

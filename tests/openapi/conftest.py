@@ -1,0 +1,39 @@
+"""The document as it is served, and the stage that its examples speak of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from django.test import Client
+
+from tests.openapi import stage
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """`/api/schema/`, which asks no database."""
+    served: dict[str, Any] = yaml.load(Client().get("/api/schema/").content, yaml.CSafeLoader)
+    return served
+
+
+@pytest.fixture(scope="session")
+def ids(document: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """operationId → the path parameters of its example."""
+    return {
+        operation["operationId"]: {
+            one["name"]: one["example"] for one in operation.get("parameters", []) if one["in"] == "path"
+        }
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
+
+
+@pytest.fixture
+def staged(request: pytest.FixtureRequest, ids: dict[str, dict[str, str]]) -> Any:
+    """The stage. It commits for a test that asked for `transactional_db`."""
+    name = "transactional_db" if "transactional_db" in request.fixturenames else "db"
+    request.getfixturevalue(name)
+    with stage.set_up(ids) as made:
+        yield made
