@@ -8,6 +8,7 @@ after that.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,13 @@ def heard(row: Install) -> bool:
     """Whether an agent that enrolled since this install was asked for has reported."""
     agents = Agent.objects.live().filter(server=row.server_id, enrolled_at__gte=row.queued_at)
     return agents.filter(first_seen_at__isnull=False).exists()
+
+
+def heard_of(rows: Collection[Install]) -> set[Any]:
+    """The ids of those rows whose server's agent was heard since they were asked for."""
+    agents = Agent.objects.live().filter(server__in=[row.server_id for row in rows], first_seen_at__isnull=False)
+    since = dict(agents.values_list("server_id", "enrolled_at"))
+    return {row.pk for row in rows if row.server_id in since and since[row.server_id] >= row.queued_at}
 
 
 def leave(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -14,6 +16,7 @@ from console.lib.denials import Denied
 from console.lib.faults import Fault
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import JobState
+from console.lib.outbound import Transport
 from console.lib.seal import SealBroken
 from servers.agents import enrol
 from servers.agents.program import build
@@ -25,6 +28,7 @@ from servers.installs.models import HostKey, Install, InstallBatch
 from servers.installs.signin import Login
 from servers.installs.terms import Dial, Limits, Target
 from servers.installs.vouching import Voucher
+from servers.models import Server
 
 log = structlog.get_logger(__name__)
 BROKE = "Something broke on our side. Staff can see what in the log."
@@ -37,6 +41,9 @@ class Ground:
         self.batch, self.limits = batch, limits
         self.vouchers: dict[Any, Voucher] = {}
         self.jumps: dict[Any, Jump] = {}
+        self.transports: dict[Any, Transport] = {}
+        self._heard: set[Any] = set()
+        self._keys: dict[Any, dict[str, str]] = {}
         self.order: Order | None = None
         self.jump_login: Login | None = None
         self.shut = install.GONE
@@ -80,12 +87,24 @@ class Ground:
         loaded = keys.load(key, given.get("passphrase")) if key else None
         return Login(self.batch.jump_user or self.batch.ssh_user, loaded, given.get("password"))
 
+    def gather(self, rows: Collection[Install]) -> None:
+        """Read what `prepare` wants to know about these rows, once for all of them."""
+        servers = Server.objects.filter(pk__in=[row.server_id for row in rows])
+        found = servers.select_related("account__endpoint", "account__customer__provider", "customer").in_bulk()
+        for row in rows:
+            row.server = found.get(row.server_id) or row.server  # one that was deleted a moment ago takes its row along
+        self._heard = heartbeat.heard_of(rows)
+        self._keys = defaultdict(dict)
+        keys = HostKey.objects.filter(server__in=found)
+        for server, fingerprint, kind in keys.values_list("server_id", "fingerprint", "key_type"):
+            self._keys[server][fingerprint] = kind
+
     def prepare(self, row: Install, lease: Lease) -> Job | None:
-        """What the row's thread needs; None when the row needs no thread any more."""
+        """What the row's thread needs, after `gather`; None when the row needs no thread any more."""
         if row.stage == Install.Stage.FIRST_HEARTBEAT:
             heartbeat.look_again(row, lease)
             return None
-        if heartbeat.heard(row):
+        if row.pk in self._heard:
             row.stages = row.stages or [{"stage": row.stage, "started_at": timezone.now().isoformat()}]
             heartbeat.finish(row, lease)
             return None
@@ -104,7 +123,7 @@ class Ground:
     def _job(self, row: Install, lease: Lease, order: Order) -> Job:
         server = row.server
         account: CloudAccount = server.account
-        known = dict(HostKey.objects.filter(server=server).values_list("fingerprint", "key_type"))
+        known = self._keys.get(server.pk, {})
         errand = Errand.COLLECT if row.detached_at else Errand.LOOK if self.batch.held else Errand.INSTALL
         voucher = None
         if known or not self.batch.trust_new_host_keys:
@@ -124,7 +143,9 @@ class Ground:
 
     def _dial(self, account: CloudAccount) -> Dial:
         """To the server, or to the jump host, by what staff approved for this account's endpoint."""
-        direct = opening.transport(account.endpoint).dial
+        if account.endpoint_id not in self.transports:
+            self.transports[account.endpoint_id] = opening.transport(account.endpoint)
+        direct = self.transports[account.endpoint_id].dial
         if not self.batch.jump_host or self.jump_login is None:
             return direct
         jump = self.jumps.get(account.endpoint_id)

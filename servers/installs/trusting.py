@@ -59,10 +59,14 @@ def confirm(batch: InstallBatch, *, by: User, fingerprints: Collection[str] | No
 
 def remember(server_id: Any, key: Presented, source: HostKey.Source, by: User | None = None) -> None:
     """Put a host key on record for a server. `by` is the person who vouched for it; the console has no name."""
-    fields = {"key": key.base64, "fingerprint": key.fingerprint, "source": source, "confirmed_by": by}
-    HostKey.objects.update_or_create(
-        server_id=server_id, key_type=key.type, defaults={**fields, "confirmed_at": timezone.now()}
-    )
+    row = HostKey(
+        server_id=server_id, key_type=key.type, key=key.base64, fingerprint=key.fingerprint, source=source,
+        confirmed_by=by, confirmed_at=timezone.now(),
+    )  # fmt: skip
+    HostKey.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["server", "key_type"],
+        update_fields=["key", "fingerprint", "source", "confirmed_by", "confirmed_at"],
+    )  # fmt: skip
 
 
 def forget(server: Server, *, by: User) -> int:

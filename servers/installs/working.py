@@ -6,6 +6,7 @@ others report, and ends rows; a bounded number of threads in a process serves al
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 LEASE = 45.0  # seconds
 THREADS = 50  # in a process: more of them fail each other (NUMBERS.md, "SSH")
 CLAIMING = 900.0  # seconds after which a slice takes no more rows; the sweep rings for the rest
+TOLD = 0.3  # seconds between writes of the stages that rows are in
 QUIET = 2.0  # seconds between looks at the rows while nothing happens
 _slots = threading.BoundedSemaphore(THREADS)
 
@@ -52,6 +54,8 @@ class _Slice:
         self.batch, self.keeper, self.pool, self.limits, self.most = batch, keeper, pool, limits, most
         self.jobs: dict[Any, Job] = {}
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.changed: dict[Any, Job] = {}  # whose stage is not written yet
+        self.told = 0.0
         self.ground = Ground(batch, limits)
 
     def run(self) -> int:
@@ -91,8 +95,11 @@ class _Slice:
         finally:
             for _ in range(free - len(claimed)):
                 _slots.release()
-        for row, lease in claimed:
+        for _, lease in claimed:
             self.keeper.add(lease)
+        if claimed:
+            self.ground.gather([row for row, _ in claimed])
+        for row, lease in claimed:
             job = self.prepared(row, lease)
             if job is None:
                 self.keeper.drop(lease)
@@ -112,27 +119,27 @@ class _Slice:
     # writing down what the threads report
 
     def listen(self) -> bool:
-        """Take what was reported, and write it; whether any row ended."""
-        try:
-            events = [self.events.get(timeout=1.0)]
-        except queue.Empty:
-            return False
+        """Take what was reported. Rows that ended are written at once, and then it is true; stages now and then."""
+        events: list[Event] = []
+        with contextlib.suppress(queue.Empty):
+            events.append(self.events.get(timeout=TOLD if self.changed else 1.0))
         while not self.events.empty():
             events.append(self.events.get())
-        changed: dict[Any, Job] = {}
         ended: list[tuple[Job, Result, float]] = []
         for event in events:
             job = event[0]
             if len(event) == 4:
                 job.enter(event[1].value, event[2], event[3])
-                changed[job.row.pk] = job
+                self.changed[job.row.pk] = job
             else:
                 ended.append(event)
-                changed.pop(job.row.pk, None)
-        for job in changed.values():
-            self.write(job)
+                self.changed.pop(job.row.pk, None)
         for job, result, seconds in ended:
             self.end(job, result, seconds)
+        if time.monotonic() - self.told > TOLD:
+            for job in self.changed.values():
+                self.write(job)
+            self.changed, self.told = {}, time.monotonic()
         return bool(ended)
 
     def notice_lost(self) -> None:
