@@ -25,7 +25,7 @@ LOOK, ASK, ACT = "get", "get post admin", "post"
 METHODS = {
     "overview": LOOK, "customers": LOOK, "customer": LOOK, "keys": LOOK, "webhooks": LOOK, "webhook": LOOK,
     "delivery": LOOK, "calls": LOOK, "mail": LOOK, "mail-one": "get post", "brand": "get post",
-    "members": "get post", "frame": LOOK, "brand-look": LOOK, "sandbox": "get post",
+    "images": LOOK, "image": LOOK, "members": "get post", "frame": LOOK, "brand-look": LOOK, "sandbox": "get post",
     "sign-in": "get post", "turn-sign-in": ACT, "remove-sign-in": ASK,
     "issue-key": ASK, "rotate-key": ASK, "revoke-key": ASK, "suspend-customer": ASK, "close-customer": ASK,
     "add-webhook": ASK, "change-webhook": ASK, "rotate-webhook": ASK, "remove-webhook": ASK,
@@ -53,7 +53,12 @@ def rows(house):
     brand = branding.save(house.north, BRAND, audit.SYSTEM)
     IdentityServer.objects.create(provider=house.north, issuer="https://login.north.example", client_id="muster")
     seat = ProviderMember.objects.get(user=house.viewer)
-    slot = {"mail-one": ["welcome", "-"], "preview-mail": ["welcome", "-"], "withdraw-mail": ["welcome", "-"]}
+    slot = {
+        "image": ["shell"],
+        "mail-one": ["welcome", "-"],
+        "preview-mail": ["welcome", "-"],
+        "withdraw-mail": ["welcome", "-"],
+    }
     ids = {"key": key, "customer": house.customer, "webhook": hook, "mail": template, "brand": brand, "member": seat}
     ids |= {"redeliver": delivery, "delivery": delivery, "resend-mail": house.customer, "invite-again": seat}
 
@@ -195,7 +200,8 @@ def test_pages_cost_a_bounded_number_of_queries(house, rows, django_assert_max_n
         Delivery.objects.create(webhook_id=rows["webhook"][0], event=Delivery.objects.first().event)
     inside = browser(house.admin)
     for name, most in (("overview", 16), ("customers", 12), ("customer", 12), ("keys", 8), ("webhooks", 8),
-                       ("webhook", 8), ("calls", 8), ("members", 8), ("mail", 8), ("brand", 10), ("sign-in", 8)):  # fmt: skip
+                       ("webhook", 8), ("calls", 8), ("members", 8), ("mail", 8), ("brand", 10), ("sign-in", 8),
+                       ("images", 8)):  # fmt: skip
         address = house.at(name, *rows[name])
         inside.get(address)
         with django_assert_max_num_queries(most):
