@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from console.lib.valkey import client
 from console.models import AuditEntry
 from providers.models import Provider
 from servers import sync
@@ -28,8 +27,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def place(people: People, tmp_path: Path) -> Iterator[Place]:
-    for key in client().keys("agents:*"):
-        client().delete(key)
     with place_at("openstack", people.customer, tmp_path) as made:
         yield made
 

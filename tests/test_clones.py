@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from console.demo.launching import Launched
-from console.lib.valkey import client
 from console.models import AuditEntry
 from providers import events
 from servers import sync
@@ -25,8 +24,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def place(people: People, tmp_path: Path) -> Iterator[Place]:
-    for key in client().keys("agents:*"):
-        client().delete(key)
     with place_at("openstack", people.customer, tmp_path) as made:
         yield made
 

@@ -41,6 +41,8 @@ BUSY: Final = timedelta(hours=1)  # for which a cloud that asks for fewer calls 
 
 def pose(server_id: UUID) -> None:
     """Challenge this server, unless a nonce stands there already. One for all who claim to be it."""
+    if Challenge.objects.active().filter(server=server_id).exists():
+        return
     made = Challenge(server_id=server_id)
     made.sealed = seal.close({"nonce": secrets.token_urlsafe(32)}, made.place())
     Challenge.objects.bulk_create([made], ignore_conflicts=True)  # one active a server: the database sees to it

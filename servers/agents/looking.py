@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from accounts.models import CloudAccount
 from console.lib.valkey import client
 from servers import refreshing, turns
-from servers.agents import admitting, challenging, channels, matching
+from servers.agents import admitting, challenging, channels, claiming, matching
 from servers.agents.admitting import OPEN
 from servers.agents.matching import Candidate, Found, Told
 from servers.agents.models import Agent, Claim
@@ -28,6 +28,7 @@ from servers.models import Server
 
 log = structlog.get_logger(__name__)
 
+WAITING: Final = Claim.State.WAITING
 BATCH: Final = 500
 MOST: Final = 20_000  # claims of a provider that fit nothing; older ones are shed, and come again with their next call
 OF_ONE: Final = 1000  # of one server
@@ -67,7 +68,8 @@ def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
     known = _candidates(provider_id, told.values())
     near = _near(provider_id, {one.address for one in told.values()})
     sole = _sole(provider_id, {one.address for one in told.values()})
-    nothing = []
+    nothing: list[UUID] = []
+    wanted: dict[UUID, list[Claim]] = {}
     Claim.objects.filter(pk__in=[one.pk for one in claims]).update(looked_at=now)
     for claim in claims:
         if claim.pk not in told:
@@ -84,8 +86,12 @@ def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
         early = found.words == matching.ELSEWHERE and claim.first_at > now - GRACE
         if early or found.level == matching.NONE:
             nothing.append(claim.pk)
+        elif found.level == matching.PROOF and found.server is not None:
+            wanted.setdefault(found.server, []).append(claim)
         else:
             _follow(claim, found)
+    for server, claims_of_it in wanted.items():
+        _challenge(server, claims_of_it)
     Claim.objects.filter(pk__in=nothing).exclude(state=Claim.State.WAITING, level=0, server=None).update(
         state=Claim.State.WAITING, level=0, server=None, trouble="", customers=[]
     )
@@ -93,21 +99,28 @@ def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
         _retry(claim)
 
 
+def _challenge(server: UUID, claims: Sequence[Claim]) -> None:
+    """One nonce for all of these: a crowd costs one look at the challenges, and a write for who is new in it."""
+    new = [one.pk for one in claims if (one.state, one.server_id, one.level) != (WAITING, server, matching.PROOF)]
+    with transaction.atomic():
+        if new:
+            Claim.objects.filter(pk__in=new, state__in=OPEN, proven_at__isnull=True).update(
+                state=WAITING, server=server, level=matching.PROOF, trouble="", customers=[],
+                expires_at=F("first_at") + claiming.LIVES,
+            )  # fmt: skip
+        challenging.pose(server)
+
+
 def _follow(claim: Claim, found: Found) -> None:
-    """What a match leads to."""
+    """What a match leads to, where no proof can be had."""
     if found.level == matching.PERSON or found.server is None:
         admitting.pend(claim, found.customers, found.server, found.level, found.words)
         return
-    with transaction.atomic():
-        here = Claim.objects.filter(pk=claim.pk, state__in=OPEN, proven_at__isnull=True)
-        if not here.update(
-            state=Claim.State.WAITING, server=found.server, level=found.level, trouble="", customers=[],
-            expires_at=claim.first_at + timedelta(days=7),
-        ):  # fmt: skip
-            return
-        if found.level == matching.PROOF:
-            challenging.pose(found.server)
-    if found.level == matching.NETWORK:
+    here = Claim.objects.filter(pk=claim.pk, state__in=OPEN, proven_at__isnull=True)
+    if here.update(
+        state=WAITING, server=found.server, level=found.level, trouble="", customers=[],
+        expires_at=F("first_at") + claiming.LIVES,
+    ):  # fmt: skip
         server = Server.objects.select_related("account__endpoint", "account__customer", "customer__provider")
         admitting.by_network(claim, server.get(pk=found.server))
 
