@@ -106,12 +106,16 @@ class Claim:
             protocol.code(base64url.decode(self._identity.public_key))
         )
         self._log.say(words.strip())
-        targets = [(self._paths.motd, "w")] + ([("/dev/console", "a")] if self._paths.is_whole_host else [])
-        for path, mode in targets:
+        # Only root writes there: it tells our key from that of another user of this machine (SECURITY.md, 1).
+        proof = protocol.CONSOLE_KEY + self._identity.public_key + "\n"
+        targets = [(self._paths.motd, "w", words)]
+        if self._paths.is_whole_host:
+            targets.append(("/dev/console", "a", words + proof))
+        for path, mode, text in targets:
             with contextlib.suppress(OSError):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, mode) as file:
-                    file.write(words)
+                    file.write(text)
 
 
 def channel_of(paths: Paths, settings: Dict[str, Any]) -> Tuple[str, Optional[channels.Channel]]:

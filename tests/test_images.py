@@ -1,0 +1,247 @@
+"""The Helper for images: nothing secret, the same bytes each time, and instances that are managed by themselves."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from console.lib import signing
+from providers.models import Provider
+from servers import sync
+from servers.agents.images import helper
+from servers.agents.models import Agent
+from servers.agents.program import build
+from servers.models import Server
+from tests import asgi
+from tests.claim_places import MAKERS, Place, place_at
+from tests.claimants import match
+from tests.conftest import People
+from tests.factories import ProviderFactory
+from tests.instances import Instance, passing
+from tests.processes import wait
+
+
+@pytest.fixture
+def provider(db: None) -> Provider:
+    return ProviderFactory(slug="north-cloud", name="North's Cloud")
+
+
+@pytest.mark.parametrize("form", helper.FORMS)
+def test_the_same_input_gives_the_same_bytes_with_nothing_secret_in_them(provider: Provider, form: str) -> None:
+    one, two = (helper.build_for(provider, form) for _ in range(2))
+    assert one == two and len(one.content) < 300 * 1024
+    kept = [seed for _, seed in django_settings.SIGN_KEYS] + [key for _, key in django_settings.SEAL_KEYS]
+    for secret in kept:
+        assert secret not in one.content and signing.encode(secret).encode() not in one.content
+
+
+def test_the_archive_holds_the_program_and_what_an_instance_has_to_know(provider: Provider) -> None:
+    with tarfile.open(fileobj=BytesIO(helper.build_for(provider, "tar").content)) as archive:
+        read = {name: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr]
+    told = json.loads(read["usr/share/muster-agent/image.json"])
+    assert told["channel"] == str(provider.pk) and told["url"] == django_settings.PUBLIC_URL
+    assert told["keys"] == signing.public_keys()
+    assert read["usr/share/muster-agent/muster-agent.pyz"] == build.pack()
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="apt install dpkg")
+def test_debian_reads_the_package(provider: Provider, tmp_path: Path) -> None:
+    made = helper.build_for(provider, "deb")
+    (tmp_path / made.name).write_bytes(made.content)
+    said = subprocess.run(
+        ["dpkg-deb", "-I", made.name], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert "Package: muster-agent" in said and "python3 (>= 3.6)" in said and "postinst" in said and "prerm" in said
+
+
+@pytest.mark.skipif(not shutil.which("rpm"), reason="apt install rpm")
+def test_rpm_reads_the_package(provider: Provider, tmp_path: Path) -> None:
+    made = helper.build_for(provider, "rpm")
+    (tmp_path / made.name).write_bytes(made.content)
+    words = ["rpm", "-qp", "--nosignature", "--requires", "--scripts", "-l", made.name]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "python3 >= 3.6" in said and "install --image" in said and "/usr/share/muster-agent/image.json" in said
+
+
+@pytest.mark.parametrize("form", ["shell", "cloud-init"])
+def test_recipes_fetch_the_program_by_its_hash(provider: Provider, form: str) -> None:
+    text = helper.build_for(provider, form).content.decode()
+    assert text.count(build.artifact().sha256) >= 2 and str(provider.pk) in text
+    if form == "shell":
+        subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_staff_build_it_by_command(provider: Provider, tmp_path: Path) -> None:
+    call_command("build_helper", "north-cloud", "--out", str(tmp_path / "out"))
+    assert len(list((tmp_path / "out").iterdir())) == len(helper.FORMS)
+    with pytest.raises(CommandError, match="There is no provider"):
+        call_command("build_helper", "nowhere")
+
+
+# instances of it
+
+
+class Workers:
+    """What Celery's workers do for claims, in a thread: match, challenge, admit."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(0.3):
+                match(self._provider)
+        finally:
+            connections.close_all()
+
+    def __enter__(self) -> Workers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+
+class Fleet:
+    """Instances of one provider's image in one simulated cloud, at work in namespaces of their own."""
+
+    def __init__(self, place: Place, console: asgi.LiveConsole, folder: Path, stack: ExitStack) -> None:
+        self.place, self.console, self.folder = place, console, folder
+        self._passing = stack.enter_context(passing())
+        self._stack = stack
+        made = helper.build_for(place.provider, "deb")
+        self.package = folder / made.name
+        self.package.write_bytes(made.content)
+        self._count = 0
+
+    def instance(self, disk: Instance | None = None) -> Instance:
+        """A new one, whose disk is the image, or a copy of another one's."""
+        self._count += 1
+        number = self._count
+        name = f"mst-{secrets.token_hex(4)}"
+        launched = self.place.launch(f"web-{number}", f"10.77.{number // 250}.{number % 250 + 1}")
+        if disk is None:
+            made = Instance(name, launched, self.folder / name, self._passing)
+            made.lay(self.package, {"url": self.console.url, "platform": launched.platform})
+        else:
+            made = disk.copy(name, launched)
+        self._stack.callback(made.end)
+        source = f"127.77.{number // 250}.{number % 250 + 1}"
+        resident = self.place.residents.at(launched.address)
+        assert resident is not None
+        self.place.residents.put(source, resident.cloud, resident.id)
+        made.plug(self.console.url.removeprefix("http://"), self.place.service, source)
+        return made
+
+
+@pytest.fixture(params=MAKERS)
+def fleet(request: pytest.FixtureRequest, people: People, tmp_path: Path, settings: object) -> Iterator[Fleet]:
+    settings.AGENT_INTERVAL = 1  # type: ignore[attr-defined]
+    with ExitStack() as stack:
+        console = stack.enter_context(asgi.served())
+        settings.PUBLIC_URL = console.url  # type: ignore[attr-defined]
+        place = stack.enter_context(place_at(request.param, people.customer, tmp_path))
+        place.residents._clock = time.monotonic
+        yield Fleet(place, console, tmp_path, stack)
+
+
+def managed(instance: Instance) -> bool:
+    return Agent.objects.filter(
+        server__external_id=instance.launched.external_id, state="live", first_seen_at__isnull=False
+    ).exists()
+
+
+namespaces = pytest.mark.skipif(
+    subprocess.run(["ip", "netns", "list"], capture_output=True, check=False).returncode != 0
+    if shutil.which("ip") else True,
+    reason="apt install iproute2, and run as root: network namespaces are needed",
+)  # fmt: skip
+
+
+@namespaces
+@pytest.mark.django_db(transaction=True)
+def test_instances_of_one_image_are_managed_by_themselves_each_in_its_own_row(
+    fleet: Fleet, full_or: Callable[[int, int], int]
+) -> None:
+    count = full_or(200, 3)
+    instances = [fleet.instance() for _ in range(count)]
+    sync.now(fleet.place.account)
+    began: dict[str, float] = {}
+    took: dict[str, float] = {}
+    with Workers(fleet.place.provider):
+        for one in instances:
+            one.boot()
+            began[one.name] = time.monotonic()
+
+        def look() -> bool:
+            known = set(Agent.objects.filter(state="live", first_seen_at__isnull=False)
+                        .values_list("server__external_id", flat=True))  # fmt: skip
+            for one in instances:
+                if one.launched.external_id in known:
+                    took.setdefault(one.name, time.monotonic() - began[one.name])
+            return len(took) >= count
+
+        wait(look, 100, "all are managed")
+    assert sorted(took.values())[int(count * 0.95) - 1] <= 90
+    assert Agent.objects.count() == count == Server.objects.filter(agent__isnull=False).count()
+    for one in instances[:3]:
+        said = one.run("status", "--json")
+        row = Agent.objects.get(server__external_id=one.launched.external_id)
+        assert said["agent_id"] == str(row.pk) and said["reporting"]
+
+
+@namespaces
+@pytest.mark.django_db(transaction=True)
+def test_copies_of_a_machine_get_identities_of_their_own(fleet: Fleet, full_or: Callable[[int, int], int]) -> None:
+    original = fleet.instance()
+    sync.now(fleet.place.account)
+    with Workers(fleet.place.provider):
+        original.boot()
+        wait(lambda: managed(original), 60, "the original is managed")
+        first = Agent.objects.get()
+        copies = [fleet.instance(original) for _ in range(full_or(50, 2))]
+        sync.now(fleet.place.account)
+        for copy in copies:
+            copy.boot()
+        wait(lambda: all(managed(copy) for copy in copies), 120, "the copies are managed")
+    first.refresh_from_db()
+    assert first.state == "live" and managed(original)
+    assert len(set(Agent.objects.values_list("public_key", flat=True))) == len(copies) + 1 == Agent.objects.count()
+
+
+@namespaces
+@pytest.mark.django_db(transaction=True)
+def test_a_sealed_machine_has_forgotten_who_it_was(fleet: Fleet) -> None:
+    builder = fleet.instance()
+    sync.now(fleet.place.account)
+    with Workers(fleet.place.provider):
+        builder.boot()
+        wait(lambda: managed(builder), 60, "the builder is managed")
+        said = builder.run("seal")
+        assert said["ok"] and said["removed"] >= 2
+        left = {path.name for path in (builder.folder / "var/lib/muster-agent").iterdir()}
+        assert left <= {"receipt.json", "install.lock"}
+        config = json.loads((builder.folder / "etc/muster-agent/config.json").read_text())
+        assert "token" not in config and "key" not in config and config["channel"]
+        instance = fleet.instance(builder)
+        sync.now(fleet.place.account)
+        instance.boot()
+        wait(lambda: managed(instance), 60, "the instance is managed")
+    assert Agent.objects.count() == 2
