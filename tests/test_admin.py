@@ -20,7 +20,7 @@ from providers.models import ApiToken, CloudEndpoint, Customer, Mail, Membership
 from servers.actions import passwords
 from servers.actions.models import Action, ActionBatch
 from servers.agents.models import Agent, JoinToken
-from servers.installs.models import HostKey, Install, InstallBatch
+from servers.installs.models import HostKey, Install, InstallBatch, JumpHostKey
 from servers.models import Server
 from tests import staffrows
 from tests.factories import AccountFactory, EndpointFactory, ProviderFactory, ServerFactory, UserFactory
@@ -64,6 +64,9 @@ def everything(people, staff):
     batch.save()
     Install.objects.create(batch=batch, server=server)
     HostKey.objects.create(server=server, key_type="ssh-ed25519", key="AAAA", fingerprint="SHA256:x", source="person")
+    JumpHostKey.objects.create(
+        customer=customer, host="bastion.example.com", port=22, key_type="ssh-ed25519", key="A", fingerprint="SHA256:y"
+    )
     _, bearer = tokens.issue(people.customer, by=people.alice, name="nightly", scopes=["servers:read"],
                              expires_at=timezone.now() + timedelta(days=1))  # fmt: skip
     acted = ActionBatch.objects.create(customer=customer, by=people.alice, kind="create", params={"name": "web-1"})

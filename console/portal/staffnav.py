@@ -60,6 +60,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Install batches", "inventory_2", "installs.installbatch"),
             ("Join tokens", "vpn_key", "agents.jointoken"),
             ("Host keys", "fingerprint", "installs.hostkey"),
+            ("Host keys of jump hosts", "fingerprint", "installs.jumphostkey"),
         ),
     ),
     ("Console", (("Audit log", "history", "console.auditentry"), ("Groups", "shield", "auth.group"))),

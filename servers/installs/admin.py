@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from console.lib.staff import TONES, ReadOnlyAdmin, ReadOnlyInline, display, toned
-from servers.installs.models import HostKey, Install, InstallBatch
+from servers.installs.models import HostKey, Install, InstallBatch, JumpHostKey
 
 
 class InstallInline(ReadOnlyInline):
@@ -40,3 +40,10 @@ class HostKeyAdmin(ReadOnlyAdmin):
     list_filter = ("source", "key_type")
     list_select_related = ("server", "confirmed_by")
     search_fields = ("server__name", "fingerprint")
+
+
+@admin.register(JumpHostKey)
+class JumpHostKeyAdmin(ReadOnlyAdmin):
+    list_display = ("host", "port", "key_type", "fingerprint", "customer", "confirmed_by", "confirmed_at")
+    list_select_related = ("customer", "confirmed_by")
+    search_fields = ("host", "fingerprint", "customer__organization")
