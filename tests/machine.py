@@ -102,6 +102,21 @@ class Direct(Machine):
         return reply.status_code, reply.json()
 
 
+class Wire:
+    """One connection of a machine's, kept open: for many posts."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.connection = http.client.HTTPConnection(machine.url.hostname or "", machine.url.port, timeout=60)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def post(self, path: str, data: bytes, headers: dict[str, str]) -> Answer:
+        self.connection.request("POST", path, data, headers)
+        with self.connection.getresponse() as reply:
+            return reply.status, json.loads(reply.read())
+
+
 def written(body: Any) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 

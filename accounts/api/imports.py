@@ -128,6 +128,41 @@ ASKED = OpenApiExample(
 )  # fmt: skip
 
 
+TABLE = OpenApiExample(
+    "The same as CSV",
+    "external_id,email,first_name,last_name,organization,account_id,endpoint,account_name,version,username,password,"
+    "project\nc-1001,ada@example.com,Ada,Byron,Engines Ltd,main,nova,Main,1,ada,…,engines\n"
+    "c-1002,bob@example.com,Bob,Bell,,,,,,,,\n",
+    request_only=True,
+    media_type="text/csv",
+)
+STANDS = OpenApiExample(
+    "Just begun",
+    {
+        "id": IMPORT_ID,
+        "state": "queued",
+        "outcome": "",
+        "total": 2,
+        "counts": {"waiting": 2, "created": 0, "updated": 0, "unchanged": 0, "refused": 0},
+        "queued_at": "2025-01-07T09:30:00Z",
+        "started_at": None,
+        "ended_at": None,
+    },
+    response_only=True,
+    status_codes=["200", "202"],
+)
+LINE = OpenApiExample(
+    "A refused line",
+    {
+        "number": 2,
+        "external_id": "c-1002",
+        "outcome": "refused",
+        "errors": {"email": ["Enter a valid email address."]},
+    },
+    response_only=True,
+)
+
+
 class ByNumber(Pages):
     fields = ("number",)
 
@@ -154,19 +189,24 @@ class Imports(ImportView):
     parser_classes = (JsonBody, CsvBody)
     pagination_class = NewestFirst
 
-    @extend_schema(operation_id="imports_list", tags=["Imports"], responses=ImportOut(many=True))
+    @extend_schema(operation_id="imports_list", tags=["Imports"], responses=ImportOut(many=True), examples=[STANDS])
     def get(self, request: Request) -> Response:
         """Your imports, the newest first."""
         return self.pages(request, self.imports(), ImportOut, NewestFirst)
 
     @extend_schema(
-        operation_id="imports_create", tags=["Imports"], request=ImportIn, examples=[ASKED],
+        operation_id="imports_create", tags=["Imports"], request=ImportIn, examples=[ASKED, TABLE, STANDS],
         responses={
             202: ImportOut,
             409: OpenApiResponse(Error, "As many imports of yours as may run at once are under way."),
             413: OpenApiResponse(Error, "The body is larger than 32 MB."),
         },
-        parameters=[OpenApiParameter("send_mail", bool, description="For CSV: false sends nobody a mail.")],
+        parameters=[
+            OpenApiParameter(
+                "send_mail", bool,
+                description="false: nobody gets a mail. JSON may say it in its body, which counts then.",
+            )
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Up to 10,000 customers with their accounts, as JSON, or as CSV (text/csv) with a header line.
@@ -176,7 +216,11 @@ class Imports(ImportView):
         account_name, version; and the credentials by their names (username, password, project …).
         """
         kind = (request.content_type or "").partition(";")[0].strip().lower()
-        lines, send_mail = self._csv(request) if kind == "text/csv" else self._json(request)
+        asked = request.query_params.get("send_mail", "true")
+        if asked not in ("true", "false"):
+            raise ValidationError({"send_mail": ["Write true or false."]})
+        send_mail = asked == "true"
+        lines, send_mail = (self._csv(request), send_mail) if kind == "text/csv" else self._json(request, send_mail)
         read = _Reader()
         checked = [read(line) for line in lines]
         if any(line.accounts for line in checked) and not keys.allows(self.key, "accounts:write"):
@@ -189,7 +233,7 @@ class Imports(ImportView):
         body: Any = request.data  # bytes: of `Whole`; an empty mapping when there was no body at all
         return body if isinstance(body, bytes) else b""
 
-    def _json(self, request: Request) -> tuple[list[Any], bool]:
+    def _json(self, request: Request, send_mail: bool) -> tuple[list[Any], bool]:
         try:
             body = orjson.loads(self._body(request))
         except orjson.JSONDecodeError as fault:
@@ -198,25 +242,20 @@ class Imports(ImportView):
             raise ValidationError({"customers": ['Send {"customers": [ … ]}.']})
         if unknown := sorted(set(body) - {"customers", "send_mail"}):
             raise ValidationError({name: ["Unknown field. Known: customers, send_mail."] for name in unknown})
-        send_mail = body.get("send_mail", True)
+        send_mail = body.get("send_mail", send_mail)
         if not isinstance(send_mail, bool):
             raise ValidationError({"send_mail": ["Write true or false."]})
         return body["customers"], send_mail
 
-    def _csv(self, request: Request) -> tuple[list[Any], bool]:
+    def _csv(self, request: Request) -> list[Any]:
         try:
-            text = self._body(request).decode("utf-8-sig")
-            lines = list(_from_csv(text))
+            return list(_from_csv(self._body(request).decode("utf-8-sig")))
         except (UnicodeDecodeError, csv.Error) as fault:
             raise ParseError(f"This is not CSV in UTF-8: {fault}") from fault
-        given = request.query_params.get("send_mail", "true")
-        if given not in ("true", "false"):
-            raise ValidationError({"send_mail": ["Write true or false."]})
-        return lines, given == "true"
 
 
 class OneImport(ImportView):
-    @extend_schema(operation_id="imports_read", tags=["Imports"], responses=ImportOut)
+    @extend_schema(operation_id="imports_read", tags=["Imports"], responses=ImportOut, examples=[STANDS])
     def get(self, request: Request, pk: Any) -> Response:
         """How an import stands."""
         return Response(ImportOut(self.one(pk)).data)
@@ -227,7 +266,7 @@ class ImportLines(ImportView):
 
     @extend_schema(
         operation_id="imports_lines", tags=["Imports"], responses=ImportLineOut(many=True),
-        parameters=parameters(LineFilters),
+        parameters=parameters(LineFilters), examples=[LINE]
     )  # fmt: skip
     def get(self, request: Request, pk: Any) -> Response:
         """Each line with its outcome, in the order in which they were sent."""

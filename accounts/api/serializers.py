@@ -98,3 +98,17 @@ class PushOut(serializers.ModelSerializer[CredentialPush]):
     class Meta:
         model = CredentialPush
         fields = ("version", "pushed_by", "pushed_at", "outcome", "reason", "ended_at")
+
+
+PUSHED = OpenApiExample(
+    "It passed",
+    {
+        "version": 1,
+        "pushed_by": "north mst_live_3q27wab…",
+        "pushed_at": "2025-01-07T09:30:40Z",
+        "outcome": "passed",
+        "reason": "",
+        "ended_at": "2025-01-07T09:31:00Z",
+    },
+    response_only=True,
+)

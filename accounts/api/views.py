@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts import linking
 from accounts.api.filters import AccountFilters
-from accounts.api.serializers import ASKED, TOLD, AccountIn, AccountOut, NamedAccountIn, PushOut
+from accounts.api.serializers import ASKED, PUSHED, TOLD, AccountIn, AccountOut, NamedAccountIn, PushOut
 from accounts.models import CloudAccount
 from console.lib.api.filters import narrowed, parameters
 from console.lib.api.paging import Pages
@@ -46,7 +46,7 @@ class Accounts(AccountView):
 
     @extend_schema(
         operation_id="accounts_list", tags=["Accounts"], responses=AccountOut(many=True),
-        parameters=parameters(AccountFilters),
+        parameters=parameters(AccountFilters), examples=[TOLD]
     )  # fmt: skip
     def get(self, request: Request, external_id: str) -> Response:
         """The customer's cloud accounts, in the order of your ids."""
@@ -105,7 +105,7 @@ class OneAccount(AccountView):
 class Pushes(AccountView):
     pagination_class = NewestFirst
 
-    @extend_schema(operation_id="accounts_pushes", tags=["Accounts"], responses=PushOut(many=True))
+    @extend_schema(operation_id="accounts_pushes", tags=["Accounts"], responses=PushOut(many=True), examples=[PUSHED])
     def get(self, request: Request, external_id: str, account_id: str) -> Response:
         """Every push of credentials, the newest first: who, when, which version, and what became of it."""
         return self.pages(request, self.account(external_id, account_id).pushes.all(), PushOut, NewestFirst)

@@ -14,7 +14,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from console.lib.api.paging import Pages
-from console.lib.api.strict import ExternalIdInPath
+from console.lib.api.strict import ExternalIdInPath, without_nul
 from console.lib.audit import Actor
 from providers import limits
 from providers.api.auth import HasScope, ProviderAuthentication
@@ -45,6 +45,7 @@ class ProviderView(APIView):
         if self.allowance and self.allowance.exceeded:
             most = self.allowance.limit
             raise Throttled(self.allowance.resets, f"More than {most} calls in a minute. Wait, or ask staff for more.")
+        without_nul(request)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         told = super().finalize_response(request, response, *args, **kwargs)

@@ -8,6 +8,7 @@ PERSON = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron",
 CUSTOMER = {
     "external_id": "c-1001",
     **PERSON,
+    "locale": "",
     "status": "active",
     "created_at": "2025-01-07T09:30:00Z",
     "closed_at": None,
@@ -28,4 +29,18 @@ HANDED_OFF = OpenApiExample(
     {"url": "https://console.example/handoff/3q2-7wAB…/", "expires_at": "2025-01-07T09:31:00Z"},
     response_only=True,
     status_codes=["201"],
+)
+ENDPOINT = OpenApiExample(
+    "An OpenStack",
+    {
+        "slug": "nova",
+        "name": "Compute, Oslo",
+        "platform": "openstack",
+        "url": "https://cloud.example.com:5000/v3",
+        "version": "",
+        "version_found": "3.14",
+        "region": "",
+        "enabled": True,
+    },
+    response_only=True,
 )

@@ -36,6 +36,33 @@ WORDING_ID = "3c1e5a52-6a0c-4c3e-9d0f-0b9a7c5e2f33"
 DRAFT = OpenApiExample("A welcome in German", {"kind": "welcome", "locale": "de", **TEXT}, request_only=True)
 
 
+WORDED = OpenApiExample(
+    "A draft",
+    {
+        "id": WORDING_ID, "kind": "welcome", "locale": "de", "revision": 3, "live": False, **TEXT,
+        "created_at": "2025-01-07T09:30:00Z", "published_at": None,
+    },
+    response_only=True,
+)  # fmt: skip
+LETTER = OpenApiExample(
+    "A mail",
+    {
+        "sender": "North Cloud <no-reply@console.example>",
+        "reply_to": "help@north.example",
+        "subject": "Your servers at North Cloud",
+        "text": "Dear Ada,\n\nWe opened a console for Engines Ltd.\n…",
+        "html": "<!doctype html>…",
+    },
+    response_only=True,
+)
+MAILED = OpenApiExample(
+    "On its way",
+    {"state": "queued", "reason": "", "queued_at": "2025-01-07T09:30:00Z", "ended_at": None},
+    response_only=True,
+    status_codes=["202"],
+)
+
+
 class WordingIn(In):
     kind = serializers.ChoiceField(choices=KINDS)
     locale = serializers.CharField(
@@ -111,7 +138,7 @@ class Wordings(WordingView):
 
     @extend_schema(
         operation_id="mail_templates_list", tags=["Mail"], responses=WordingOut(many=True),
-        parameters=parameters(WordingFilters),
+        parameters=parameters(WordingFilters), examples=[WORDED]
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Every revision of your wording, the newest first."""
@@ -122,7 +149,7 @@ class Wordings(WordingView):
 
     @extend_schema(
         operation_id="mail_templates_create", tags=["Mail"], request=WordingIn, responses={201: WordingOut},
-        examples=[DRAFT],
+        examples=[WORDED, DRAFT],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """A new revision. It is a draft until you publish it."""
@@ -133,7 +160,11 @@ class Wordings(WordingView):
 
 class Preview(WordingView):
     @extend_schema(
-        operation_id="mail_templates_preview", tags=["Mail"], request=WordingIn, responses=LetterOut, examples=[DRAFT]
+        operation_id="mail_templates_preview",
+        tags=["Mail"],
+        request=WordingIn,
+        responses=LetterOut,
+        examples=[LETTER, DRAFT],
     )
     def post(self, request: Request) -> Response:
         """The mail that these texts would make for a made-up customer. Nothing is kept."""
@@ -144,14 +175,16 @@ class Preview(WordingView):
 
 
 class OneWording(WordingView):
-    @extend_schema(operation_id="mail_templates_read", tags=["Mail"], responses=WordingOut)
+    @extend_schema(operation_id="mail_templates_read", tags=["Mail"], responses=WordingOut, examples=[WORDED])
     def get(self, request: Request, pk: UUID) -> Response:
         """One revision."""
         return self.told(self.template(pk))
 
 
 class Publish(WordingView):
-    @extend_schema(operation_id="mail_templates_publish", tags=["Mail"], request=None, responses=WordingOut)
+    @extend_schema(
+        operation_id="mail_templates_publish", tags=["Mail"], request=None, responses=WordingOut, examples=[WORDED]
+    )
     def post(self, request: Request, pk: UUID) -> Response:
         """Mails of its kind and language are worded like this from now on. An older revision may be published again."""
         wording.publish(self.template(pk), self.actor)
@@ -159,7 +192,9 @@ class Publish(WordingView):
 
 
 class Withdraw(WordingView):
-    @extend_schema(operation_id="mail_templates_withdraw", tags=["Mail"], request=None, responses=WordingOut)
+    @extend_schema(
+        operation_id="mail_templates_withdraw", tags=["Mail"], request=None, responses=WordingOut, examples=[WORDED]
+    )
     def post(self, request: Request, pk: UUID) -> Response:
         """No revision of its kind and language is live any more: mails are worded as for every language, or by us."""
         template = self.template(pk)
@@ -170,7 +205,7 @@ class Withdraw(WordingView):
 class SendTest(WordingView):
     @extend_schema(
         operation_id="mail_templates_test", tags=["Mail"], request=None,
-        responses={202: MailOut, 409: OpenApiResponse(Error, "You have no contact address.")},
+        responses={202: MailOut, 409: OpenApiResponse(Error, "You have no contact address.")}, examples=[MAILED]
     )  # fmt: skip
     def post(self, request: Request, pk: UUID) -> Response:
         """Send this revision, about a made-up customer, to your own contact address."""

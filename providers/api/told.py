@@ -220,3 +220,24 @@ MADE = OpenApiExample(
     status_codes=["200", "201"],
 )
 DELIVERED = OpenApiExample("A delivery", _DELIVERY, response_only=True, status_codes=["200"])
+SENT = OpenApiExample(
+    "A delivery",
+    {name: value for name, value in _DELIVERY.items() if name not in ("tries", "request")},
+    response_only=True,
+    status_codes=["200", "202"],
+)
+HAPPENED = OpenApiExample(
+    "A verified account",
+    {
+        "id": _DELIVERY["event_id"],
+        "type": "account.verified",
+        "data": {"external_id": "c-1001", "account_id": "main", "name": "Main", "version": 1},
+        "at": "2025-01-07T09:31:00Z",
+    },
+    response_only=True,
+)
+KNOWN = OpenApiExample(
+    "Two of them",
+    {"results": [{"type": name, "description": words} for name, words in TYPES[:2]]},
+    response_only=True,
+)

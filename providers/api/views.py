@@ -15,7 +15,7 @@ from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
 from providers import customers, handoff, replays
 from providers.api.base import ByExternalId, ProviderView
-from providers.api.examples import ASKED, ASKED_BY_POST, HANDED_OFF, HANDING_OFF, TOLD
+from providers.api.examples import ASKED, ASKED_BY_POST, ENDPOINT, HANDED_OFF, HANDING_OFF, TOLD
 from providers.api.filters import CustomerFilters
 from providers.api.serializers import (
     CustomerIn,
@@ -61,6 +61,7 @@ class Customers(CustomerView):
         tags=["Customers"],
         responses=CustomerOut(many=True),
         parameters=parameters(CustomerFilters),
+        examples=[TOLD],
     )
     def get(self, request: Request) -> Response:
         """Your customers, closed ones too, in the order of your ids."""
@@ -147,7 +148,11 @@ class Suspend(CustomerView):
     scopes: ClassVar = WRITES
 
     @extend_schema(
-        operation_id="customers_suspend", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+        operation_id="customers_suspend",
+        tags=["Customers"],
+        request=None,
+        responses={200: CustomerOut, 409: CLOSED},
+        examples=[TOLD],
     )
     def post(self, request: Request, external_id: str) -> Response:
         """Its people can look and do nothing; nothing syncs, no work runs. 409 when it is closed."""
@@ -159,7 +164,11 @@ class Resume(CustomerView):
     scopes: ClassVar = WRITES
 
     @extend_schema(
-        operation_id="customers_resume", tags=["Customers"], request=None, responses={200: CustomerOut, 409: CLOSED}
+        operation_id="customers_resume",
+        tags=["Customers"],
+        request=None,
+        responses={200: CustomerOut, 409: CLOSED},
+        examples=[TOLD],
     )
     def post(self, request: Request, external_id: str) -> Response:
         """Undo suspend. 409 when it is closed."""
@@ -175,6 +184,7 @@ class ResendMail(CustomerView):
         tags=["Customers"],
         request=None,
         responses={202: CustomerOut, 409: CLOSED},
+        examples=[TOLD],
     )
     def post(self, request: Request, external_id: str) -> Response:
         """Send the first mail again, with a fresh link; to the present contact address while nobody has come in.
@@ -213,7 +223,9 @@ class Endpoints(ProviderView):
     scopes: ClassVar = {"GET": "accounts:read"}
     pagination_class = BySlug
 
-    @extend_schema(operation_id="endpoints_list", tags=["Accounts"], responses=EndpointOut(many=True))
+    @extend_schema(
+        operation_id="endpoints_list", tags=["Accounts"], responses=EndpointOut(many=True), examples=[ENDPOINT]
+    )
     def get(self, request: Request) -> Response:
         """The cloud endpoints that staff registered for you, with the version found."""
         return self.pages(request, self.provider.endpoints.all(), EndpointOut, BySlug)

@@ -64,7 +64,9 @@ class WebhookView(ProviderView):
 class Webhooks(WebhookView):
     pagination_class = ByAge
 
-    @extend_schema(operation_id="webhooks_list", tags=["Webhooks"], responses=told.WebhookOut(many=True))
+    @extend_schema(
+        operation_id="webhooks_list", tags=["Webhooks"], responses=told.WebhookOut(many=True), examples=[told.TOLD]
+    )
     def get(self, request: Request) -> Response:
         """Your webhooks, the oldest first."""
         return self.pages(request, self.provider.webhooks.all(), told.WebhookOut, ByAge)
@@ -139,6 +141,7 @@ class Test(WebhookView):
         tags=["Webhooks"],
         request=None,
         responses={202: told.DeliveryOut, 409: OFF},
+        examples=[told.SENT],
     )
     def post(self, request: Request, webhook_id: UUID) -> Response:
         """Send it a `ping`, whatever it listens to. The delivery says how it went."""
@@ -154,6 +157,7 @@ class Deliveries(WebhookView):
         tags=["Webhooks"],
         responses=told.DeliveryOut(many=True),
         parameters=parameters(told.DeliveryFilters),
+        examples=[told.SENT],
     )
     def get(self, request: Request, webhook_id: UUID) -> Response:
         """What was sent to it in the last 30 days, the newest first."""
@@ -176,6 +180,7 @@ class Redeliver(WebhookView):
         tags=["Webhooks"],
         request=None,
         responses={202: told.DeliveryOut, 409: OFF},
+        examples=[told.SENT],
     )
     def post(self, request: Request, delivery_id: UUID) -> Response:
         """Send it again, as a new delivery with the same `webhook-id`. One that waits is tried at once instead."""
@@ -191,6 +196,7 @@ class Events(WebhookView):
         tags=["Webhooks"],
         responses=told.EventOut(many=True),
         parameters=parameters(told.EventFilters),
+        examples=[told.HAPPENED],
     )
     def get(self, request: Request) -> Response:
         """What your webhooks were told in the last 30 days, the newest first. What nobody listened to is not kept."""
@@ -199,7 +205,9 @@ class Events(WebhookView):
 
 
 class EventTypes(WebhookView):
-    @extend_schema(operation_id="event_types_list", tags=["Webhooks"], responses=told.EventTypesOut)
+    @extend_schema(
+        operation_id="event_types_list", tags=["Webhooks"], responses=told.EventTypesOut, examples=[told.KNOWN]
+    )
     def get(self, request: Request) -> Response:
         """Every type of event, with a sentence."""
         known: list[dict[str, Any]] = [{"type": type, "description": words} for type, words in events.TYPES.items()]

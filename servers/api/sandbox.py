@@ -13,19 +13,21 @@ from console.lib.api.schema import Error
 from providers.api.sandbox import SandboxView
 from servers import presence
 from servers.agents import simulated
+from servers.api import examples
 from servers.api.serializers import ServerOut
 from servers.models import Server
 
 
 class Manage(SandboxView):
     scopes: ClassVar = {"POST": "accounts:write"}
-    in_path: ClassVar = {"external_id": "c-1001", "server_id": "6f5c1b9e-2d34-4f0a-9b7e-1c2d3e4f5a66"}
+    in_path: ClassVar = {"external_id": "c-1001", "server_id": examples.CLOUDS_ID}
 
     @extend_schema(
         operation_id="sandbox_manage",
         tags=["Sandbox"],
         request=None,
         responses={200: ServerOut, 409: OpenApiResponse(Error, "The sandbox may have no more agents.")},
+        examples=[examples.server("main")],
     )
     def post(self, request: Request, external_id: str, server_id: str) -> Response:
         """Let a made-up agent appear on a server (by the cloud's id of it): it enrols as a real one does and reports

@@ -16,6 +16,7 @@ from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
 from servers import presence
 from servers.agents import enrol
+from servers.api import examples
 from servers.api.serializers import JoinTokenIn, JoinTokenOut, ServerOut
 from servers.models import Server
 
@@ -33,6 +34,7 @@ class Servers(AccountView):
         tags=["Servers"],
         responses=ServerOut(many=True),
         parameters=[OpenApiParameter("account", str, description="Only of the account with this id of yours.")],
+        examples=[examples.server("main")],
     )
     def get(self, request: Request, external_id: str) -> Response:
         """What the customer's list shows of your accounts, by name."""
@@ -51,6 +53,7 @@ class JoinTokens(AccountView):
         tags=["Servers"],
         request=JoinTokenIn,
         responses={201: JoinTokenOut, 409: OpenApiResponse(Error, "The account was removed.")},
+        examples=[examples.JOINING, examples.JOINED],
     )
     def post(self, request: Request, external_id: str, account_id: str) -> Response:
         """A token with which one agent enrols, once, within 60 minutes: put it into the user-data of a launch."""

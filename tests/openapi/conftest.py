@@ -12,9 +12,11 @@ from tests.openapi import stage
 
 
 @pytest.fixture(scope="session")
-def document() -> dict[str, Any]:
-    """`/api/schema/`, which asks no database."""
-    served: dict[str, Any] = yaml.load(Client().get("/api/schema/").content, yaml.CSafeLoader)
+def document(django_db_setup: None, django_db_blocker: Any) -> dict[str, Any]:
+    """`/api/schema/`, as it is served."""
+    with django_db_blocker.unblock():
+        reply = Client().get("/api/schema/")
+    served: dict[str, Any] = yaml.load(reply.content, yaml.CSafeLoader)
     return served
 
 
@@ -31,9 +33,7 @@ def ids(document: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def staged(request: pytest.FixtureRequest, ids: dict[str, dict[str, str]]) -> Any:
-    """The stage. It commits for a test that asked for `transactional_db`."""
-    name = "transactional_db" if "transactional_db" in request.fixturenames else "db"
-    request.getfixturevalue(name)
+def staged(db: None, ids: dict[str, dict[str, str]]) -> Any:
+    """The stage. It commits for a test that asks for `transactional_db`."""
     with stage.set_up(ids) as made:
         yield made

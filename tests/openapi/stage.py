@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -49,6 +49,11 @@ class Stage:
     key: str
     test_key: str
     token: str
+    cloud: Cloud | None = None  # alice's
+
+    def in_sandbox(self) -> Stage:
+        """The same with the test key as the key."""
+        return replace(self, key=self.test_key)
 
     def secret(self, path: str) -> str:
         """Who may call this address."""
@@ -75,12 +80,13 @@ def set_up(ids: dict[str, dict[str, str]]) -> Iterator[Stage]:
         token = _alice(site, nova, ids)
         _, key = keys.issue(north, actor=audit.SYSTEM)
         _, test_key = keys.issue(north, actor=audit.SYSTEM, sandbox=True)
-        yield Stage(north, key, test_key, token)
+        yield Stage(north, key, test_key, token, cloud)
 
 
 def _customer(owner: Provider, endpoint: Any, ids: dict[str, dict[str, str]]) -> None:
     named = ids["accounts_read"]
     customer = CustomerFactory(provider=owner, external_id=named["external_id"], first_name="Ada", last_name="Byron")
+    MembershipFactory(customer=customer, user=UserFactory(email=f"ada@{owner.slug}.example"))
     account = AccountFactory(customer=customer, endpoint=endpoint, external_id=named["account_id"])
     ServerFactory(account=account, name="web-1", external_id=ids["sandbox_manage"]["server_id"])
 

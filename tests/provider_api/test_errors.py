@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as pace
 from hypothesis import strategies as st
 
+from accounts.models import Import
 from tests.provider_api.calls import ADA, V1, shaped
 
 
@@ -100,3 +101,26 @@ class TestTheSchema:
 def test_an_empty_choice_is_refused_and_not_taken_for_none(api):
     words = shaped(api("GET", "customers?status="), 400)["fields"]["status"]
     assert words == ["Write one of active, suspended, closed."]
+
+
+@pytest.mark.parametrize("path", ["customers/c-1/servers?account=%00", "customers?email=%00", "webhooks?cursor=%00"])
+def test_a_null_character_in_a_query_is_refused(api, path):
+    api("PUT", "customers/c-1", ADA)
+    shaped(api("GET", path), 400, "invalid")
+
+
+def test_a_null_character_anywhere_in_a_line_of_an_import_refuses_that_line(api):
+    lines = [
+        {"\0": 1, "external_id": "a\0b"},
+        {"external_id": "c-2", "accounts": [{"\0": "\0"}]},
+        ADA | {"locale": "\0"},
+    ]
+    told = api("POST", "imports", {"customers": lines})
+    assert (told.status_code, told.json()["counts"]["refused"]) == (202, 3)
+
+
+def test_whether_an_import_sends_mail_may_stand_in_its_address(api):
+    lines = [ADA | {"external_id": "c-1"}]
+    assert "send_mail" in shaped(api("POST", "imports?send_mail=7", {"customers": lines}), 400)["fields"]
+    assert api("POST", "imports?send_mail=false", {"customers": lines}).status_code == 202
+    assert Import.objects.get().send_mail is False

@@ -71,11 +71,11 @@ SOURCES: Final = [
 
 def write(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """drf-spectacular's hook: the links of every answer in `SOURCES`."""
-    known = {operation["operationId"]: operation for _, operation in operations(result)}
+    known = {operation["operationId"]: operation for _, _, operation in operations(result)}
     for source in SOURCES:
         targets = {
             operation["operationId"]: {"operationId": operation["operationId"], "parameters": source.ids}
-            for path, operation in operations(result)
+            for path, _, operation in operations(result)
             if path.startswith(source.under) and in_path(operation) == set(source.ids)
         }
         for status in source.statuses:
@@ -83,11 +83,11 @@ def write(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every operation of the document with its path."""
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation of the document with its path and method."""
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            yield path, operation
+        for method, operation in methods.items():
+            yield path, method, operation
 
 
 def in_path(operation: dict[str, Any]) -> set[str]:

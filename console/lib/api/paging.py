@@ -83,7 +83,13 @@ class Pages(BasePagination):
             "required": ["results", "next"],
             "properties": {
                 "results": schema,
-                "next": {"type": "string", "format": "uri", "nullable": True, "description": "null on the last page"},
+                "next": {
+                    "type": "string",
+                    "format": "uri",
+                    "nullable": True,
+                    "description": "null on the last page",
+                    "example": None,  # the examples of lists take it
+                },
             },
         }
 

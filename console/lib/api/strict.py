@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.request import Request
 
 
 class In(serializers.Serializer[Any]):
@@ -20,6 +21,13 @@ class In(serializers.Serializer[Any]):
             words = f"Unknown field. Known: {', '.join(self.fields)}."
             raise serializers.ValidationError({name: [words] for name in unknown})
         return value
+
+
+def without_nul(request: Request) -> None:
+    """ValidationError for a query that has a null character: no row has one, and PostgreSQL refuses to compare it."""
+    if wrong := {name: ["Null characters are not allowed."] for name, text in request.query_params.items()
+                 if "\0" in text}:  # fmt: skip
+        raise serializers.ValidationError(wrong)
 
 
 class ExternalId(serializers.RegexField):

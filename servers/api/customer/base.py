@@ -7,17 +7,19 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.models import CloudAccount
 from console.lib.api.paging import Pages
+from console.lib.api.strict import without_nul
 from console.models import User
 from providers.api.tokenauth import TokenAuthentication, TokenHasScope
 from providers.models import ApiToken, Customer
 from servers import finding, presence
 from servers.actions.models import Action
-from servers.api.customer.examples import SERVER_ID
+from servers.api.examples import SERVER_ID
 from servers.finding import Reach
 from servers.installs.models import InstallBatch
 from servers.models import Server
@@ -35,6 +37,10 @@ class CustomerView(APIView):
     permission_classes = (TokenHasScope,)
     scopes: ClassVar[dict[str, str]] = {}
     in_path: ClassVar[dict[str, str]] = {"id": SERVER_ID}  # for the schema
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        without_nul(request)
 
     @property
     def token(self) -> ApiToken:

@@ -6,7 +6,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
 
-SERVER_ID = "0d3ff0bb-3a1f-4f1b-9a55-0f0f6a2f2f10"
+from servers.api.examples import SERVER_ID, server
+
 ACCOUNT_ID = "7d7c2b0e-5a43-4a2e-8a0e-0d2f0c1b9f55"
 ACTION_ID = "5f1f7b1e-92c5-4b0e-a1f4-5a3b9f6a7f21"
 INSTALL_ID = "1b6e8f39-7f3c-4a39-8a58-0f4b1c0f7d54"
@@ -43,9 +44,9 @@ _OFFERS: dict[str, Any] = {
     "key_pairs": [{"name": "laptop", "fingerprint": "c7:00:1e:6f:30:3a:4b:5c:6d:7e:8f:90:a1:b2:c3:d4"}],
     "missing": {"networks": "OpenStack Essex shows its networks to administrators only. It picks one itself."},
 }
-_INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n…"}
+_INSTALL = {"servers": [SERVER_ID], "user": "ubuntu", "password": "…"}
 _STARTED = {
-    "id": INSTALL_ID, "ssh_user": "ubuntu", "method": "key", "port": 22,
+    "id": INSTALL_ID, "ssh_user": "ubuntu", "method": "password", "port": 22,
     "jump_host": "", "jump_fingerprint": "", "held": False, "created_at": "2025-01-07T09:30:00Z", "ended_at": None,
     "installs": [{"server_id": SERVER_ID, "state": "queued", "stage": "connect", "stages": [], "cause": "", "fix": "",
                   "outcome": "", "fingerprint": "", "ended_at": None}],
@@ -59,5 +60,35 @@ ORDER = OpenApiExample("A small one", {"account_id": ACCOUNT_ID, **_ORDER}, requ
 ORDERED = OpenApiExample("Just ordered", _ORDERED, response_only=True, status_codes=["202"])
 OFFERS = OpenApiExample("Of an old cloud", _OFFERS, response_only=True, status_codes=["200"])
 PASSWORD = OpenApiExample("Told this once", {"password": "Zq7-example-only"}, response_only=True, status_codes=["200"])
-INSTALL = OpenApiExample("With a key", _INSTALL, request_only=True)
+INSTALL = OpenApiExample("With a password", _INSTALL, request_only=True)
 INSTALLING = OpenApiExample("Just started", _STARTED, response_only=True, status_codes=["200", "202"])
+SERVER = server(ACCOUNT_ID)
+POSSIBLE = OpenApiExample(
+    "Of a running server",
+    {"kind": "stop", "label": "Stop", "possible": True, "reason": "", "needs": [], "danger": False},
+    response_only=True,
+)
+TAKEN = OpenApiExample(
+    "One of them",
+    {
+        "id": "b6c1d2e3-4f50-4a61-8b72-9c83d4e5f607",
+        "name": "before-upgrade",
+        "created_at": "2025-01-07T09:30:00Z",
+        "current": False,
+    },
+    response_only=True,
+)
+ACCOUNT = OpenApiExample(
+    "A verified one",
+    {
+        "id": ACCOUNT_ID,
+        "name": "Main",
+        "platform": "openstack",
+        "status": "ok",
+        "status_reason": "",
+        "version_found": "3.14",
+        "last_sync_at": "2025-01-07T09:31:02Z",
+        "server_count": 12,
+    },
+    response_only=True,
+)

@@ -67,7 +67,10 @@ class Snapshots(CustomerView):
     scopes: ClassVar = {"GET": "servers:read"}
 
     @extend_schema(
-        operation_id="my_snapshots_list", tags=["Your servers"], responses={200: SnapshotOut(many=True), **_FAULTS}
+        operation_id="my_snapshots_list",
+        tags=["Your servers"],
+        responses={200: SnapshotOut(many=True), **_FAULTS},
+        examples=[examples.TAKEN],
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """A server's snapshots, newest first, as its cloud tells them now. 422 where its platform has none."""

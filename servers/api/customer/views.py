@@ -36,6 +36,7 @@ class Servers(CustomerView):
     @extend_schema(
         operation_id="my_servers_list", tags=["Your servers"], responses=MyServerOut(many=True),
         parameters=[OpenApiParameter("q", str, description="As in the list's search box: state:running web")],
+        examples=[examples.SERVER],
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Your servers by name, narrowed by `q`."""
@@ -58,7 +59,9 @@ class Servers(CustomerView):
 class OneServer(CustomerView):
     scopes: ClassVar = {"GET": "servers:read"}
 
-    @extend_schema(operation_id="my_servers_read", tags=["Your servers"], responses=MyServerOut)
+    @extend_schema(
+        operation_id="my_servers_read", tags=["Your servers"], responses=MyServerOut, examples=[examples.SERVER]
+    )
     def get(self, request: Request, pk: UUID) -> Response:
         """One server."""
         return Response(MyServerOut(self.server(pk)).data)
@@ -67,7 +70,12 @@ class OneServer(CustomerView):
 class ServerActions(CustomerView):
     scopes: ClassVar = {"GET": "servers:read", "POST": "actions:write"}
 
-    @extend_schema(operation_id="my_actions_possible", tags=["Your servers"], responses=KindOut(many=True))
+    @extend_schema(
+        operation_id="my_actions_possible",
+        tags=["Your servers"],
+        responses=KindOut(many=True),
+        examples=[examples.POSSIBLE],
+    )
     def get(self, request: Request, pk: UUID) -> Response:
         """What can be done to a server at the moment, and why the rest cannot. Nothing is asked of its cloud."""
         told = [{"kind": kind.name, "label": kind.label, "possible": not reason, "reason": reason,
@@ -104,7 +112,12 @@ class Accounts(CustomerView):
     scopes: ClassVar = {"GET": "accounts:read"}
     pagination_class = ByName
 
-    @extend_schema(operation_id="my_accounts_list", tags=["Your accounts"], responses=MyAccountOut(many=True))
+    @extend_schema(
+        operation_id="my_accounts_list",
+        tags=["Your accounts"],
+        responses=MyAccountOut(many=True),
+        examples=[examples.ACCOUNT],
+    )
     def get(self, request: Request) -> Response:
         """Your cloud accounts by name, and how reading them goes."""
         paging = ByName()
