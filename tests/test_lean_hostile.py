@@ -1,0 +1,234 @@
+"""What hostile agents send to the hot path: each gets the one error shape, and changes nothing that it may not."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from servers.agents import enrol, work
+from servers.agents.lean import front
+from servers.agents.models import Agent, Work, WorkOutput
+from servers.agents.program import protocol
+from servers.models import Server
+from tests.asgi import LiveConsole, served
+from tests.conftest import People
+from tests.factories import ServerFactory
+from tests.machine import Machine, Wire, sample
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RUBBISH = (
+    None, True, -1, 1.5, 2**70, "", "text", "\x00\x1b[31m<script>alert(1)</script>", "\ud800", "x" * 5000, [], {}, [[]],
+    [None] * 50, {"a": {"b": {}}}, "9" * 400, str(uuid4()),
+)  # fmt: skip
+
+
+@pytest.fixture
+def console() -> Iterator[LiveConsole]:
+    with served() as console:
+        yield console
+
+
+@pytest.fixture
+def server(people: People) -> Server:
+    return ServerFactory(account=people.account)
+
+
+@pytest.fixture
+def machine(console: LiveConsole, server: Server, people: People) -> Machine:
+    made = Machine(console.url)
+    assert made.enrol(enrol.issue(server, people.alice))[0] == 200
+    assert made.begin()[0] == 200
+    assert made.checkin()[0] == 200
+    return made
+
+
+@pytest.fixture
+def wires() -> Iterator[Callable[[Machine], Wire]]:
+    """Connections that are kept open until the test is over."""
+    with ExitStack() as stack:
+        yield lambda machine: stack.enter_context(closing(Wire(machine)))
+
+
+def shaped(said: dict[str, Any]) -> bool:
+    return {"code", "message", "request_id"} <= set(said["error"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400), (b"{", 400), (b"[]", 400), (b'"text"', 400), (b'{"samples": [{"at": 1, "load1": NaN}]}', 400),
+        (b"\xff\xfe", 400), (b"[" * 20_000, 400), (b'{"samples":' + b"[" * 20_000, 400),
+        ({"samples": [{"at": 1, "load1": "high"}]}, 400), ({"samples": [{"at": 1, "load1": -1}]}, 400),
+        ({"samples": [{"at": 1, "load1": 1e300}]}, 400), ({"samples": [{"at": 1, "cpu_percent": 101}]}, 400),
+        ({"samples": [{"at": 1, "load1": True}]}, 400), ({"samples": [{}]}, 400), ({"samples": {}}, 400),
+        ({"samples": [{"at": 1, "memory_used_bytes": 2**70}]}, 400),
+        ({"samples": [{"at": 1, "disks": [{}] * 40}]}, 400),
+        ({"samples": [{"at": 1, "disks": {}}]}, 400), ({"samples": [{"at": 1}] * 31}, 400), ({"facts": {"os": 1}}, 400),
+        ({"facts": []}, 400), ({"work": {"id": 1}}, 400), ({"work": [{"id": 1}]}, 400), ({"release": []}, 400),
+        ({"wait": "long"}, 400), ({"wait": -1}, 400), ({"version": 1}, 400),
+        (b"x" * (protocol.MAX_BODY + 1), 413), ({"unknown": "field"}, 200), ({}, 200),
+    ],
+)  # fmt: skip
+def test_rubbish_gets_the_one_error_shape(machine: Machine, body: Any, status: int) -> None:
+    before = Agent.objects.values("facts", "metrics", "version").get()
+    got, said = machine.tell(protocol.CHECKIN_PATH, body)
+    assert got == status, said
+    if status != 200:
+        assert shaped(said) and Agent.objects.values("facts", "metrics", "version").get() == before
+
+
+def test_the_refusal_names_the_field(machine: Machine) -> None:
+    _, said = machine.checkin(sample(load1="high"))
+    assert list(said["error"]["fields"]) == ["samples.0.load1"]
+
+
+def test_a_thousand_replays_are_a_thousand_refusals(
+    console: LiveConsole, machine: Machine, wires: Callable[[Machine], Wire], full_or: Callable[[int, int], int]
+) -> None:
+    data = json.dumps({"samples": [sample()]}).encode()
+    headers = machine.headers(protocol.CHECKIN_PATH, data)
+    wire = wires(machine)
+    assert wire.post(protocol.CHECKIN_PATH, data, headers)[0] == 200
+    console.desk._count = lambda agent, second: None  # type: ignore[method-assign]  # else most are too many, and 429
+    answers = [wire.post(protocol.CHECKIN_PATH, data, headers) for _ in range(full_or(1000, 200))]
+    assert {(status, said["error"]["code"]) for status, said in answers} == {(409, protocol.REPLAYED)}
+
+
+def test_too_many_requests_of_one_agent_are_put_off(machine: Machine, wires: Callable[[Machine], Wire]) -> None:
+    wire, statuses = wires(machine), []
+    for _ in range(400):
+        data = b"{}"
+        statuses.append(wire.post(protocol.CHECKIN_PATH, data, machine.headers(protocol.CHECKIN_PATH, data))[0])
+        if statuses[-1] == 429:
+            break
+    assert set(statuses) <= {200, 429} and (429 in statuses or len(statuses) == 400)
+
+
+def test_no_mutated_message_breaks_the_console_or_changes_what_it_may_not(
+    console: LiveConsole,
+    machine: Machine,
+    server: Server,
+    people: People,
+    wires: Callable[[Machine], Wire],
+    full_or: Callable[[int, int], int],
+) -> None:
+    """Bodies in which some place holds something else, under a good signature and under a broken one."""
+    other = ServerFactory(account=people.account)
+    foreign = Machine(console.url)
+    foreign.enrol(enrol.issue(other, people.alice))
+    [order] = work.order([other], "true", by=people.alice)
+    before = Agent.objects.filter(server=other).values().get()
+    console.desk._count = lambda agent, second: None  # type: ignore[method-assign]  # one agent sends them all
+    dice, wire = random.Random(5), wires(machine)
+    good = {
+        "version": "0.2.0", "samples": [sample()], "facts": {"hostname": "x", "os": {"name": "y"}, "nics": []},
+        "work": [{"id": str(order.pk), "state": "done", "exit_code": 0, "reason": "", "at": 1}],
+        "release": {"version": "9", "state": "done", "reason": ""},
+    }  # fmt: skip
+    piece = {"work": str(order.pk), "stream": 1, "offset": 0, "data": "aGVsbG8"}
+    counts: dict[int, int] = {}
+    for number in range(full_or(50_000, 1500)):
+        path, body = (protocol.OUTPUT_PATH, piece) if number % 4 == 0 else (protocol.CHECKIN_PATH, good)
+        data = json.dumps(mutated(body, dice)).encode()
+        if dice.random() < 0.2:
+            data = bytes(b if dice.random() > 0.02 else dice.randrange(256) for b in data)
+        headers = machine.headers(path, data)
+        if altered := dice.random() < 0.3:
+            name = dice.choice(list(headers))
+            headers[name] = dice.choice(["", "x", "0" * 64, "-1", "1e9", "9" * 30, str(uuid4()), headers[name] + "0"])
+        status, said = wire.post(path, data, headers)
+        counts[status] = counts.get(status, 0) + 1
+        assert status < 500, (status, said, data, headers)
+        assert status == 200 or shaped(said), said
+        assert not (altered and status == 200), headers
+    console.written()
+    assert counts[200] and counts[400] and counts[401], counts
+    assert Agent.objects.filter(server=other).values().get() == before
+    assert Work.objects.get().state == "queued" and not WorkOutput.objects.exists()
+    mine = Agent.objects.get(server=server)
+    assert mine.state == "live" and len(json.dumps(mine.facts)) < protocol.MAX_BODY
+
+
+def mutated(body: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    """A copy in which one or two places hold something else, or are gone."""
+    copy = json.loads(json.dumps(body))
+    for _ in range(dice.choice([1, 1, 2])):
+        place: Any = copy
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else range(len(place))
+            if not keys:
+                break
+            key = dice.choice(list(keys))
+            if isinstance(place[key], dict | list) and place[key] and dice.random() < 0.6:
+                place = place[key]
+                continue
+            if dice.random() < 0.15:
+                del place[key]
+            else:
+                place[key] = dice.choice(RUBBISH)
+            break
+    return copy
+
+
+def test_a_body_of_twenty_megabytes_is_refused_before_it_is_read(machine: Machine) -> None:
+    with raw(machine) as conn:
+        conn.sendall(head("Content-Length: 20971520"))
+        assert b" 413 " in answer(conn).splitlines()[0]
+
+
+def test_a_body_without_a_length_is_refused_when_it_grows_too_large(machine: Machine) -> None:
+    with raw(machine) as conn:
+        conn.sendall(head("Transfer-Encoding: chunked"))
+        for _ in range(9):
+            conn.sendall(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+        assert b" 413 " in answer(conn).splitlines()[0]
+
+
+def test_a_body_that_never_comes_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "BODY", 0.3)
+    with raw(machine) as conn:
+        conn.sendall(head("Content-Length: 100") + b"{")
+        said = answer(conn)
+    assert b" 408 " in said.splitlines()[0] and b"too_slow" in said
+
+
+def test_other_methods_are_refused(machine: Machine) -> None:
+    with raw(machine) as conn:
+        conn.sendall(head("Content-Length: 0").replace(b"POST", b"GET"))
+        said = answer(conn)
+    assert b" 405 " in said.splitlines()[0] and b"allow: POST" in said
+
+
+def test_a_hostile_text_is_cut_and_shown_as_text(console: LiveConsole, machine: Machine) -> None:
+    words = "<script>\x00\x1b]0;x\x07\u202e\\" + "y" * 50_000
+    disks = [{"mount": words, "used_bytes": 1, "total_bytes": 2}]
+    assert machine.checkin(sample(disks=disks, at=int(time.time())))[0] == 200
+    console.written()
+    mount = Agent.objects.get().metrics["disks"][0]["mount"]
+    assert mount.startswith("<script>]0;x\\y") and len(mount) == protocol.MAX_TEXT
+
+
+def raw(machine: Machine) -> socket.socket:
+    return socket.create_connection((machine.url.hostname, machine.url.port), timeout=20)
+
+
+def head(*lines: str) -> bytes:
+    return "\r\n".join([f"POST {protocol.CHECKIN_PATH} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+
+
+def answer(conn: socket.socket) -> bytes:
+    said = b""
+    while not said.endswith(b"}"):
+        got = conn.recv(65536)
+        if not got:
+            break
+        said += got
+    return said
