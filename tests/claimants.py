@@ -18,7 +18,6 @@ from servers.agents import challenging, looking
 from servers.agents.models import Challenge, Claim
 from servers.agents.program import protocol
 
-
 KIND = kinds.Kind(challenging.CHALLENGE, Challenge, 60.0, 8)
 
 
