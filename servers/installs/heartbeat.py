@@ -23,7 +23,7 @@ from servers.installs.models import Install
 
 PATIENCE = timedelta(minutes=3)
 INSTALLING = timedelta(minutes=10)  # for an installer that goes on by itself
-SOONEST, LATEST = timedelta(seconds=10), timedelta(seconds=30)  # between two looks at it
+SOONEST, LATEST = timedelta(seconds=20), timedelta(seconds=30)  # between two looks at it
 DONE = "The agent reports."
 
 
@@ -41,13 +41,14 @@ def heard_of(rows: Collection[Install]) -> set[Any]:
 
 
 def leave(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: Any) -> None:
-    """The installer goes on by itself: come back for it, unless its agent is heard first. Safe as `expect` is."""
+    """The installer goes on by itself: come back for it, after those that nobody has visited yet, unless its agent is
+    heard first. Safe as `expect` is."""
     now = timezone.now()
     row.stages, row.detached_at = stages, row.detached_at or now
     pause = min(LATEST, max(SOONEST, now - row.detached_at))
     lease.write(
         stage=Install.Stage.INSTALL, stages=stages, detached_at=row.detached_at, leased_until=Now() + pause,
-        attempts=0, **fields,
+        due_at=Now() + pause, attempts=0, **fields,
     )  # fmt: skip
     if heard(row):
         finish(row, lease)
