@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -89,6 +90,15 @@ def _under_way(_: Stage) -> None:
     Install.objects.create(batch=batch, server=Server.objects.get(account__customer=batch.customer, name="web-1"))
 
 
+def _looked(stage: Stage) -> None:
+    """Its look is over, and its credentials are there."""
+    _under_way(stage)
+    batch = InstallBatch.objects.get()
+    batch.held, batch.sealed_until = True, timezone.now() + timedelta(minutes=30)
+    batch.close_credentials({"password": "s3cret"})
+    batch.save()
+
+
 def _snapshot_taken(stage: Stage) -> None:
     assert stage.cloud
     [web] = [one for one in stage.cloud.instances.values() if one.name == "web-1"]
@@ -119,6 +129,7 @@ STATES: dict[tuple[str, str], Callable[[Stage], None]] = {
     ("sandbox_mails", "200"): _mail_kept,
     ("my_snapshots_list", "200"): _snapshot_taken,
     ("my_installs_read", "200"): _under_way,
+    ("my_installs_go_on", "202"): _looked,
     ("mail_templates_withdraw", "200"): _published,
 }
 

@@ -133,6 +133,7 @@ class Agent:
         agent_id = answer.body.get("agent_id")
         if answer.status == 200 and isinstance(agent_id, str):
             known.agent_id, known.keys = agent_id, self._pinned(answer)
+            known.instance_id = self._claim.instance_id or known.instance_id  # as the console knows it
             self._claim.ended()
             self._claim = self._session = None
             self.log.say("Admitted as agent {}.".format(agent_id))
