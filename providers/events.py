@@ -40,7 +40,7 @@ TYPES: Final[dict[str, str]] = {
     "server.managed": "The agent on a server reported for the first time.",
     "agent.offline": "The agent on a running server went silent.",
     "agent.online": "An agent that was silent reports again.",
-    "agent.conflict": "Another machine claims to be a server that has an agent, or two claim to be one; `reason` says it.",
+    "agent.conflict": "Another machine claims to be a server that has an agent, or two claim to be one: see `reason`.",
     "agent.cloned": "Two machines use the identity of one agent, so that both have to prove who they are again.",
     "import.ended": "A bulk import ended, with how many lines did what.",
     "mail.failed": "A mail to a customer could not be delivered; `reason` has the mail server's words.",
