@@ -340,7 +340,7 @@ def test_the_command_runs_an_agent_that_survives_a_kill_of_the_demo_and_ends_wit
             code, said, complaints = run(client, order)
             assert code == 0, complaints
             assert json.loads(said.splitlines()[-1])["ok"] is True
-        console.wait(lambda: len(console.heartbeats()) > 0)
+        console.wait(lambda: len(console.checkins()) > 0)
         os.kill(first.pid, signal.SIGKILL)
         first.wait(10)
         left = set(of_home(tmp_path))
@@ -349,8 +349,8 @@ def test_the_command_runs_an_agent_that_survives_a_kill_of_the_demo_and_ends_wit
         second = demo_process(tmp_path)
         ending.callback(second.kill)
         assert json.loads(where.read_text()) == site
-        count = len(console.heartbeats())
-        console.wait(lambda: len(console.heartbeats()) > count + 1)
+        count = len(console.checkins())
+        console.wait(lambda: len(console.checkins()) > count + 1)
         now = set(of_home(tmp_path))
         assert now
         assert not now & left

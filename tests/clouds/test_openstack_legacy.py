@@ -244,8 +244,8 @@ def test_v1_1_creates_with_references_and_user_data(replay: Replay) -> None:
     [
         ("1.1", {"networks": ("n",)}, "picks the network itself"),
         ("1.0", {"networks": ("n",)}, "picks the network itself"),
-        ("1.0", {"key_name": "k"}, "neither key pairs nor user data"),
-        ("1.0", {"user_data": b"x"}, "neither key pairs nor user data"),
+        ("1.0", {"key_name": "k"}, "takes no key pairs"),
+        ("1.0", {"user_data": b"x"}, "takes no user data"),
     ],
 )
 def test_what_diablo_would_ignore_in_an_order_is_refused_before_the_call(

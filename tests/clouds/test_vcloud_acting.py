@@ -9,7 +9,7 @@ import pytest
 from accounts.clouds import State
 from accounts.clouds import vcloud_orders as orders
 from accounts.clouds import vcloud_xml as xml
-from accounts.clouds.operations import Operation, Phase, Size, Task
+from accounts.clouds.operations import Operation, Order, Phase, Size, Task
 from accounts.clouds.vcloud_capabilities import CAPABILITIES
 from accounts.clouds.vcloud_signin import Spoken
 from console.lib.faults import Refused, SlowDown, Unexpected
@@ -203,6 +203,8 @@ def test_what_1_0_cannot_do_is_refused_with_its_reason_before_any_call(replay: R
         Operation.METADATA: lambda: driver.metadata("vm-a"),
         Operation.SET_METADATA: lambda: driver.set_metadata("vm-a", {}),
         Operation.CONSOLE_TEXT: lambda: driver.console_text("vm-a"),
+        Operation.SET_GUEST_PROPERTY: lambda: driver.set_guest_property("vm-a", "guestinfo.a", "b"),
+        Operation.ORDER_USER_DATA: lambda: driver.create(Order("d", image="1", size="1/512", user_data=b"x")),
     }
     assert set(refused) == {operation for operation, can in CAPABILITIES["1.0"].items() if not can.allowed}
     for operation, call in refused.items():

@@ -143,7 +143,8 @@ def test_the_real_process_serves_every_sandbox_at_the_ports_that_are_set():
     with folder() as home, engine_of_its_own(home) as eng:
         first = next(port for port in iter(embedded.free_port, 0) if all(map(free, range(port, port + 4))))
         env = environment(home, SANDBOX="1", SANDBOX_PORT=str(first), DEMO="0", DATABASE_URL=eng.database_url,
-                          REDIS_URL=eng.redis_url, SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys)  # fmt: skip
+                          REDIS_URL=eng.redis_url, SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys,
+                          SIGN_KEYS=eng.sign_keys)  # fmt: skip
         manage(env, "migrate", "-v", "0")
         manage(env, "shell", "-v", "0", "-c", MADE)
         process = subprocess.Popen([sys.executable, "manage.py", "sandbox_cloud"], cwd=ROOT, env=env,
