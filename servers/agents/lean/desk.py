@@ -29,7 +29,6 @@ from servers.agents.lean.threads import Threads
 from servers.agents.lean.waiting import Waiting
 from servers.agents.models import Agent
 from servers.agents.program import protocol
-from servers.agents.querysets import silent_after
 
 log = structlog.get_logger(__name__)
 LOOK: Final = 5.0  # seconds between two looks at what may have changed unheard
@@ -76,13 +75,12 @@ class Desk:
         now = time.time()
         version = parse.clean(told.version)
         version = version[:40] if version else agent.version
-        back = now - agent.heard > silent_after().total_seconds() / 2  # its silence may have been told of
-        heard = not agent.managed or back or version != agent.version
+        heard = not agent.managed or agent.silent or version != agent.version
         if heard or told.facts is not None or told.work or told.release is not None:
             await self.threads.run(_bring, agent.agent, version, told, heard)
             if told.release is not None:
                 self.sessions.drop([agent.id])  # what it was offered counts no more
-            agent.managed, agent.version = True, version
+            agent.managed, agent.silent, agent.version = True, False, version
         agent.heard = now
         if told.samples:
             self._keep(agent, told.samples, now)

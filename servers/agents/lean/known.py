@@ -16,12 +16,14 @@ from console.lib.seal import SealBroken
 from servers.agents.lean.batches import Batch
 from servers.agents.lean.threads import Threads
 from servers.agents.models import Agent
+from servers.agents.querysets import silent_after
 
 log = structlog.get_logger(__name__)
 FORGOTTEN: Final = 300.0  # seconds after which a session that is not used is read anew
 _COLUMNS: Final = (
     "pk", "server_id", "server__customer_id", "state", "session", "session_key", "session_at", "former_session",
-    "former_session_key", "version", "first_seen_at", "last_seen_at", "release_id", "release_state",
+    "former_session_key", "version", "first_seen_at", "last_seen_at", "silence_told_at", "release_id",
+    "release_state",
 )  # fmt: skip
 _CHANGED: Final = """
 SELECT v.agent FROM unnest(%s::uuid[], %s::uuid[]) AS v (agent, session)
@@ -44,6 +46,8 @@ class Known:
     version: str
     managed: bool  # the first check-in is written down
     heard: float  # seconds since 1970
+    silent: bool  # its silence was told of, and its end has to be
+    read: float  # seconds since 1970: all of this held then
     release: UUID | None
     release_state: str
     id: str = field(default="")
@@ -65,7 +69,13 @@ class Sessions:
         return len(self._known)
 
     async def find(self, session: bytes) -> Known | None:
-        return self._known.get(session) or await self._reads.ask(session)
+        """Of one that was not heard for a while, everything is read anew: its silence may have been told of."""
+        known = self._known.get(session)
+        if known is not None:
+            now, pause = time.time(), silent_after().total_seconds() / 2
+            if now - known.heard < pause or now - known.read < pause:
+                return known
+        return await self._reads.ask(session)
 
     def drop(self, agents: Iterable[str]) -> None:
         for agent in agents:
@@ -143,6 +153,8 @@ def _known(agent: Agent, session: bytes, key: bytes, former: bool) -> Known:
         version=agent.version,
         managed=agent.first_seen_at is not None,
         heard=agent.last_seen_at.timestamp() if agent.last_seen_at else time.time(),
+        silent=agent.silence_told_at is not None,
+        read=time.time(),
         release=agent.release_id,
         release_state=agent.release_state,
         id=str(agent.pk),

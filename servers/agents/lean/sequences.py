@@ -3,7 +3,7 @@
 All that ask at one moment are looked at by one call. Valkey may lose what it knows (a restart, another machine): its
 entries carry the id of its run, so older ones do not count, and a session that it does not know is seeded from the
 database. That is safe because every process writes down what it accepted within `LATEST` seconds or refuses (see
-buffer.py), and a Valkey that is younger than `SETTLING` seeds nothing.
+buffer.py), and a Valkey that is younger than `SETTLING` seeds no session that is older than itself.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from servers.agents.lean.known import Known
 from servers.agents.lean.replies import Refused, busy
 from servers.agents.program import protocol
 
-LATEST: Final = 3.0  # seconds
-SETTLING: Final = 5  # seconds, above LATEST
+LATEST: Final = 8.0  # seconds
+SETTLING: Final = 10  # seconds, above LATEST
 KEPT: Final = 3600  # seconds that Valkey keeps the sequence of a session that is silent
 
 _TAKEN, _REPLAYED, _UNKNOWN, _SETTLING = b"1059"  # as numbers, which is how bytes are read one by one
 _SCRIPT: Final = """
 local info = redis.call('INFO', 'server')
 local run = string.sub(string.match(info, 'run_id:(%w+)'), 1, 8)
-local young = tonumber(string.match(info, 'uptime_in_seconds:(%d+)')) < tonumber(ARGV[1])
+local up = tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
+local settled = up >= tonumber(ARGV[1])
+local began = tonumber(redis.call('TIME')[1]) - up + 2
 local told = {}
-for i = 3, #ARGV, 3 do
+for i = 3, #ARGV, 4 do
   local key = 'agents:seq:' .. run .. ':' .. ARGV[i]
   local last = redis.call('GET', key)
-  if not last and ARGV[i + 2] ~= '' and not young then last = ARGV[i + 2] end
+  if not last and ARGV[i + 2] ~= '' and (settled or tonumber(ARGV[i + 3]) > began) then last = ARGV[i + 2] end
   if not last then
     told[#told + 1] = ARGV[i + 2] == '' and '5' or '9'
   elseif tonumber(ARGV[i + 1]) > tonumber(last) then
@@ -47,7 +49,7 @@ for i = 3, #ARGV, 3 do
 end
 return table.concat(told)
 """
-Asked = tuple[bytes, int, int | None]  # session, sequence, and the seed where there is one
+Asked = tuple[bytes, int, int | None, int]  # session, sequence, the seed where there is one, when the session began
 
 
 class Sequences:
@@ -63,10 +65,11 @@ class Sequences:
 
     async def take(self, known: Known, sequence: int) -> None:
         """Count this request. Refused when its sequence is not above the last, or nobody can tell."""
-        told = await self._asked.ask((known.session, sequence, None))
+        began = int(known.since)
+        told = await self._asked.ask((known.session, sequence, None, began))
         if told == _UNKNOWN:
             seed = await self._seeds.ask(known.session)
-            told = await self._asked.ask((known.session, sequence, seed))
+            told = await self._asked.ask((known.session, sequence, seed, began))
         if told == _REPLAYED:
             raise Refused(409, protocol.REPLAYED, "This sequence was used already in this session.")
         if told != _TAKEN:
@@ -74,8 +77,8 @@ class Sequences:
 
     async def _ask(self, asked: list[Asked]) -> bytes:
         given: list[Any] = [SETTLING, KEPT]
-        for session, sequence, seed in asked:
-            given += (session, sequence, "" if seed is None else seed)
+        for session, sequence, seed, began in asked:
+            given += (session, sequence, "" if seed is None else seed, began)
         try:
             told = await self._script(args=given)
         except (RedisError, OSError, TimeoutError) as fault:
