@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
+import uvloop
 from django.core.signals import request_finished
 from django.db import connections
 
@@ -43,7 +44,8 @@ class LiveConsole:
             self.loop = asyncio.get_running_loop()
             await self.server.serve(sockets=[self.socket])
 
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of console/web.py
+            runner.run(serve())
 
     def do(self, deed: Callable[..., Awaitable[Any]] | Callable[..., Any], *given: Any) -> Any:
         """Run it on the server's event loop; its result."""
