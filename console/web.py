@@ -36,6 +36,9 @@ def main() -> None:
     get_resolver().url_patterns  # noqa: B018  # views are imported now, not by the first request
     gc.collect()
     gc.freeze()  # what is loaded stays: without this, now and then a request waits while all of it is looked through
+    # Tens of thousands of agents that wait are a million objects, which a full collection would look at every few
+    # seconds, for half a second each time. What dies in a cycle dies young, and the young are looked at.
+    gc.set_threshold(20_000, 50, 500)
     server = Server(
         uvicorn.Config(
             "console.asgi:application",

@@ -228,8 +228,8 @@ def waited() -> Iterator[Result]:
     late = sorted(given[pk] - at for pk, at in ordered.items() if pk in given)
     assert len(late) == ORDERED and not lost, f"{len(late)} were given, {lost} polls were lost: {said['why']}"
     yield Result(
-        f"memory of {WEBS} web processes, {WAITING} agents waiting", sum(m.rss for m in memory) / 2**20, "MiB", None,
-        f"resident; {sum(m.pss for m in memory) / 2**20:.0f} MiB without counting shared pages twice;"
+        f"memory of {WEBS} web processes, {WAITING} agents waiting", sum(m.pss for m in memory) / 1e6, "MB", None,
+        f"shared pages counted once; {sum(m.rss for m in memory) / 1e6:.0f} MB with them three times;"
         f" {connections} connections; {100 * spent / seconds / WEBS:.0f} % of a core each meanwhile",
     )  # fmt: skip
     yield Result(

@@ -72,6 +72,7 @@ class Desk:
         """The answer to a check-in; what it brought is stored by then."""
         agent = await self._admit(head, protocol.CHECKIN_PATH, body)
         told = parse.body(body)
+        del head, body  # here too
         now = time.time()
         version = parse.clean(told.version)
         version = version[:40] if version else agent.version
@@ -84,7 +85,9 @@ class Desk:
         agent.heard = now
         if told.samples:
             self._keep(agent, told.samples, now)
-        given = await self._given(agent, told.wait or 0.0)
+        wait = told.wait or 0.0
+        del told
+        given = await self._given(agent, wait)
         offered = self.due.offer(agent)
         answer = {"time": time.time(), "interval": settings.AGENT_INTERVAL, "work": given}
         if offered:

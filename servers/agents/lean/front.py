@@ -76,8 +76,10 @@ class Front:
         try:
             head = dict(scope["headers"])
             body = await _body(scope["method"], head, receive)
-            scope["headers"].clear()  # it may wait for long
-            answer = await self._paths[path](self.desk(), head, body)
+            asked = self._paths[path](self.desk(), head, body)
+            scope["headers"].clear()  # it may wait for long, with tens of thousands of others: hold nothing
+            del head, body
+            answer = await asked
         except _Gone:
             return
         except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets the one error shape, and the log this

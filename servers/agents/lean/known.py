@@ -62,7 +62,7 @@ class Sessions:
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._known: dict[bytes, Known] = {}
-        self._of: dict[str, set[bytes]] = {}  # agent → sessions
+        self._of: dict[str, tuple[bytes, ...]] = {}  # agent → sessions
         self._reads: Batch[bytes, Known | None] = Batch(self._read)
 
     def __len__(self) -> int:
@@ -96,7 +96,8 @@ class Sessions:
         found = await self._threads.run(_read, set(sessions))
         for known in found.values():
             self._known[known.session] = known
-            self._of.setdefault(known.id, set()).add(known.session)
+            others = [one for one in self._of.get(known.id, ()) if one != known.session]
+            self._of[known.id] = (*others, known.session)
         return [found.get(session) for session in sessions]
 
 
