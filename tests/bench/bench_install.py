@@ -41,6 +41,7 @@ def web() -> Iterator[str]:
     port = free_port()
     env = {**os.environ, "DATABASE_POOL": "20", "PUBLIC_URL": f"http://127.0.0.1:{port}"}
     argv = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(port), "--log-level", "error"]
+    argv += ["--timeout-keep-alive", "75"]  # as console/web.py
     process = subprocess.Popen(argv, cwd=ROOT, env=env)
     try:
         deadline = time.monotonic() + 60
