@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
+import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
@@ -26,6 +27,10 @@ from tests.pages import text
 from tests.provider_api.calls import ADA
 
 SECRET = "client-secret-of-north"
+QUIET = [  # of the server's, which runs in a thread
+    pytest.mark.filterwarnings("ignore::authlib.deprecate.AuthlibDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning"),
+]
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 

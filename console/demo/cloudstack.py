@@ -11,8 +11,7 @@ Held to the recorded replies of 2.2 to 4.3 and to the source of 4.x; no real clo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from console.demo.cloudstack_api import Api
@@ -20,7 +19,7 @@ from console.demo.cloudstack_cloud import API_KEY, SECRET_KEY, Cloud, Counting, 
 from console.demo.cloudstack_mishaps import CloudStackListener, CloudStackMishaps
 from console.demo.cloudstack_things import ApiError, Machine, Net, Nic, Offering, Snapshot, Template, Zone
 from console.demo.mishaps import Kind, Mishap
-from console.demo.wire import Request
+from console.demo.site import OnePort, served
 
 __all__ = [
     "API_KEY",
@@ -44,7 +43,7 @@ __all__ = [
 
 
 @dataclass(eq=False)
-class Site:
+class Site(OnePort):
     """A served cloud. `url` is its API: http://127.0.0.1:PORT/client/api."""
 
     cloud: Cloud
@@ -58,30 +57,7 @@ class Site:
         self._listener = CloudStackListener(self.port, Api(self.cloud), self.faults, self.requests)
         self.url = f"{self._listener.url}/client/api"
 
-    @property
-    def listening(self) -> int:
-        """The port."""
-        return int(self._listener.server_address[1])
 
-    def befall(self, mood: Callable[[Request], Mishap | None]) -> None:
-        """What happens to a request by what it says; see `Listener.mood`."""
-        self._listener.mood = mood
-
-    def start(self) -> None:
-        """Serves until `stop`."""
-        self._listener.start()
-
-    def stop(self) -> None:
-        """Closes the port and every connection."""
-        self._listener.stop()
-
-
-@contextmanager
-def serve(cloud: Cloud, port: int = 0) -> Iterator[Site]:
+def serve(cloud: Cloud, port: int = 0) -> AbstractContextManager[Site]:
     """Serves `cloud` on loopback while the block runs; port 0 takes a free one. OSError when a port is taken."""
-    site = Site(cloud, port)
-    site.start()
-    try:
-        yield site
-    finally:
-        site.stop()
+    return served(Site(cloud, port))

@@ -9,8 +9,8 @@ with serve(Cloud.lively(servers=60)) as site:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from console.demo.cloud import (
@@ -28,6 +28,7 @@ from console.demo.keystone import Identity
 from console.demo.keystone_diablo import DiabloIdentity
 from console.demo.mishaps import Kind, Mishap, Mishaps
 from console.demo.offers import Flavor, Image, Network
+from console.demo.site import served
 from console.demo.wire import Listener, Request
 
 __all__ = [
@@ -104,12 +105,6 @@ class Site:
         self._identity.stop()
 
 
-@contextmanager
-def serve(cloud: Cloud, port: int = 0, compute_port: int = 0) -> Iterator[Site]:
+def serve(cloud: Cloud, port: int = 0, compute_port: int = 0) -> AbstractContextManager[Site]:
     """Serves `cloud` on loopback while the block runs; port 0 takes a free one. OSError when a port is taken."""
-    site = Site(cloud, port, compute_port)
-    site.start()
-    try:
-        yield site
-    finally:
-        site.stop()
+    return served(Site(cloud, port, compute_port))

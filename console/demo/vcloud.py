@@ -9,16 +9,16 @@ with serve(Cloud.sized(60, generation="1.5")) as site:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from console.demo.mishaps import Kind, Mishap, Mishaps
+from console.demo.site import OnePort, served
 from console.demo.vcloud_app import Cell
 from console.demo.vcloud_cloud import API_TOKEN, ORG, PASSWORD, USERNAME, Cloud
 from console.demo.vcloud_mishaps import Telling, VCloudMishaps
 from console.demo.vcloud_things import Network, Nic, Task, Template, VApp, Vm
-from console.demo.wire import Listener, Request
+from console.demo.wire import Listener
 
 __all__ = [
     "API_TOKEN",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 @dataclass(eq=False)
-class Site:
+class Site(OnePort):
     """A served cell. `url` is …/api, where /versions is; no slash at the end."""
 
     cloud: Cloud
@@ -56,30 +56,7 @@ class Site:
         """Scheme, host and port: what pyvcloud's Client wants."""
         self.url = f"{self.root}/api"
 
-    @property
-    def listening(self) -> int:
-        """The port."""
-        return int(self._listener.server_address[1])
 
-    def befall(self, mood: Callable[[Request], Mishap | None]) -> None:
-        """What happens to a request by what it says; see `Listener.mood`."""
-        self._listener.mood = mood
-
-    def start(self) -> None:
-        """Serves until `stop`."""
-        self._listener.start()
-
-    def stop(self) -> None:
-        """Closes the port and every connection."""
-        self._listener.stop()
-
-
-@contextmanager
-def serve(cloud: Cloud, port: int = 0) -> Iterator[Site]:
+def serve(cloud: Cloud, port: int = 0) -> AbstractContextManager[Site]:
     """Serves `cloud` on loopback while the block runs; port 0 takes a free one. OSError when it is taken."""
-    site = Site(cloud, port)
-    site.start()
-    try:
-        yield site
-    finally:
-        site.stop()
+    return served(Site(cloud, port))

@@ -17,39 +17,11 @@ from console.lib.denials import Denied, Wrong
 from providers import customers, delivering, events, posting, webhooks
 from providers.models import Delivery, Event, Mail, Webhook
 from tests.factories import CustomerFactory, ProviderFactory
-from tests.receiver import receiving
+from tests.webhooks.moments import again, happens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADA = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Byron", "organization": "Engines"}
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def site():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def north(db):
-    return ProviderFactory(contact_email="developers@north.example")
-
-
-@pytest.fixture
-def hook(north, site):
-    """North's webhook to the receiver, and its secret."""
-    return webhooks.add(north, site.url, [], audit.SYSTEM)
-
-
-def happens(provider, count=1, type="customer.created"):
-    with transaction.atomic():
-        return events.fire_many(provider, type, [{"external_id": f"c-{number}"} for number in range(count)])
-
-
-def again():
-    """Time passes: every rest and every pause is over."""
-    Webhook.objects.filter(rests_until__isnull=False).update(rests_until=timezone.now())
-    Delivery.objects.filter(state="queued").update(due_at=timezone.now())
 
 
 def test_what_happened_arrives_signed_and_the_delivery_says_so(north, hook, site):

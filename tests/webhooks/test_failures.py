@@ -12,47 +12,19 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone
 
 from console.lib import audit, children
 from console.models import AuditEntry
-from providers import delivering, events, failing, notices, slots, webhooks
+from providers import delivering, failing, notices, slots, webhooks
 from providers.models import Delivery, Mail, Webhook
-from tests.factories import ProviderFactory
 from tests.processes import ROOT, engine_of_its_own, environment, folder, manage, wait
 from tests.receiver import receiving
+from tests.webhooks.moments import again, happens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def site():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def north(db):
-    return ProviderFactory(contact_email="developers@north.example")
-
-
-@pytest.fixture
-def hook(north, site):
-    """North's webhook to the receiver, and its secret."""
-    return webhooks.add(north, site.url, [], audit.SYSTEM)
-
-
-def happens(provider, count=1, type="customer.created"):
-    with transaction.atomic():
-        return events.fire_many(provider, type, [{"external_id": f"c-{number}"} for number in range(count)])
-
-
-def again():
-    """Time passes: every rest and every pause is over."""
-    Webhook.objects.filter(rests_until__isnull=False).update(rests_until=timezone.now())
-    Delivery.objects.filter(state="queued").update(due_at=timezone.now())
 
 
 def test_after_a_500_it_is_tried_again_with_the_same_id_and_arrives(north, hook, site):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from allauth.mfa.totp.internal.auth import TOTP
 from allauth.socialaccount.models import SocialAccount, SocialApp
-from django.core.cache import cache
 from django.test import Client
 
 from console.lib import audit
@@ -22,6 +20,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.identity_server import (
+    QUIET,
     asked,
     back,
     identity_server,
@@ -34,27 +33,7 @@ from tests.identity_server import (
 )
 from tests.provider_api.calls import ADA
 
-pytestmark = [  # of the server's, which runs in a thread here
-    pytest.mark.filterwarnings("ignore::authlib.deprecate.AuthlibDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning"),
-]
-
-
-@pytest.fixture
-def demo(db, settings):
-    settings.DEMO_NETWORKS = ["127.0.0.0/8"]
-    cache.clear()
-
-
-@pytest.fixture
-def site(demo):
-    with identity_server() as made:
-        yield made
-
-
-@pytest.fixture
-def north(site):
-    return opened("north", site)
+pytestmark = QUIET
 
 
 class TestSigningIn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
-from django.core.cache import cache
 from django.test import Client
 
 from console.lib import audit
@@ -14,41 +13,20 @@ from providers import customers, enabling, identity
 from providers.models import IdentityServer
 from tests.factories import CustomerFactory, ProviderFactory
 from tests.identity_server import (
+    QUIET,
     SECRET,
     another_key,
     asked,
     back,
-    identity_server,
     inside,
     off,
-    opened,
     past,
     refused,
     rents,
     sign_in,
 )
 
-pytestmark = [  # of the server's, which runs in a thread here
-    pytest.mark.filterwarnings("ignore::authlib.deprecate.AuthlibDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning"),
-]
-
-
-@pytest.fixture
-def demo(db, settings):
-    settings.DEMO_NETWORKS = ["127.0.0.0/8"]
-    cache.clear()
-
-
-@pytest.fixture
-def site(demo):
-    with identity_server() as made:
-        yield made
-
-
-@pytest.fixture
-def north(site):
-    return opened("north", site)
+pytestmark = QUIET
 
 
 class TestForgery:
