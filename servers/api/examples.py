@@ -57,3 +57,23 @@ JOINED = OpenApiExample(
     response_only=True,
     status_codes=["201"],
 )
+PACKAGES = OpenApiExample(
+    "Each form",
+    {
+        "version": "1.0.0",
+        "channel": "5f3c2a10-7d3e-4c55-8a0e-2f6b9c1d4e88",
+        "results": [
+            {
+                "kind": "deb",
+                "name": "muster-agent_1.0.0_all.deb",
+                "description": "For images of Debian, Ubuntu and their kin.",
+                "media_type": "application/vnd.debian.binary-package",
+                "size": 98304,
+                "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+                "url": "https://console.example/api/provider/v1/agent-packages/deb",
+            }
+        ],
+    },
+    response_only=True,
+    status_codes=["200"],
+)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from servers.api import sandbox, views
+from servers.api import images, sandbox, views
 
 urlpatterns = [
     path("customers/<ext:external_id>/servers", views.Servers.as_view(), name="api-servers"),
@@ -11,6 +11,8 @@ urlpatterns = [
         views.JoinTokens.as_view(),
         name="api-join-tokens",
     ),
+    path("agent-packages", images.AgentPackages.as_view(), name="api-agent-packages"),
+    path("agent-packages/<str:kind>", images.OneAgentPackage.as_view(), name="api-agent-package"),
     path(
         "sandbox/customers/<ext:external_id>/servers/<ext:server_id>/manage",
         sandbox.Manage.as_view(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.openapi import stage
 RUN = (
     "customers_list", "customers_put", "customers_create", "accounts_put", "accounts_read", "customers_handoff",
     "webhooks_add", "webhooks_change", "webhooks_remove", "imports_create", "sandbox_reset", "my_servers_list",
-    "my_actions_create",
+    "my_actions_create", "agent_packages_fetch",
 )  # fmt: skip
 
 
@@ -73,8 +74,10 @@ def test_python_samples_run_against_a_console_that_listens(
     ids: dict[str, dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     ran = set()
+    monkeypatch.chdir(tmp_path)  # a sample may save a file
     with stage.set_up(ids) as who:
         for path, _, operation, one in samples(document):
             if one["lang"] != "Python" or operation["operationId"] not in RUN:

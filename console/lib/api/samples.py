@@ -14,6 +14,12 @@ from console.lib.api.links import CUSTOMERS, operations
 
 NOTHING: Final = object()
 JSON: Final = "application/json"
+SAVING: Final = (
+    'name = reply.headers["Content-Disposition"].split(\'"\')[1]',
+    'with open(name, "wb") as file:',
+    "    file.write(reply.content)",
+    "print(name)",
+)
 
 
 def write(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -29,8 +35,8 @@ def write(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             {"lang": lang, "label": label + (f": {title}" if title else ""), "source": source}
             for title, media_type, body in bodies(operation)
             for lang, label, source in (
-                ("Shell", "curl", curl(method, url, secret, media_type, body)),
-                ("Python", "Python", python(method, url, secret, media_type, body)),
+                ("Shell", "curl", curl(method, url, secret, media_type, body, saves(operation))),
+                ("Python", "Python", python(method, url, secret, media_type, body, saves(operation))),
             )
         ]
     return result
@@ -51,9 +57,15 @@ def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield title if len(found) > 1 else "", media_type, value
 
 
-def curl(method: str, url: str, secret: str, media_type: str, body: Any) -> str:
+def saves(operation: dict[str, Any]) -> bool:
+    """Whether it answers with a file, which names itself."""
+    content = operation["responses"].get("200", {}).get("content", {})
+    return bool(content) and JSON not in content
+
+
+def curl(method: str, url: str, secret: str, media_type: str, body: Any, file: bool = False) -> str:
     """One command for a POSIX shell."""
-    asked = "" if method == "get" else f"-X {method.upper()} "
+    asked = "-OJ " if file else "" if method == "get" else f"-X {method.upper()} "
     lines = [f"curl {asked}{shlex.quote(url)}", f'-H "Authorization: Bearer ${secret}"']
     if body is not NOTHING:
         text = body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)
@@ -61,7 +73,7 @@ def curl(method: str, url: str, secret: str, media_type: str, body: Any) -> str:
     return " \\\n  ".join(lines)
 
 
-def python(method: str, url: str, secret: str, media_type: str, body: Any) -> str:
+def python(method: str, url: str, secret: str, media_type: str, body: Any, file: bool = False) -> str:
     """A few lines for the requests library."""
     headers = f'"Authorization": f"Bearer {{os.environ[\'{secret}\']}}"'
     if isinstance(body, str):
@@ -85,6 +97,6 @@ def python(method: str, url: str, secret: str, media_type: str, body: Any) -> st
             "    timeout=60,",
             ")",
             "reply.raise_for_status()",
-            "print(reply.json())" if method != "delete" else "print(reply.status_code)",
+            *(SAVING if file else ["print(reply.json())" if method != "delete" else "print(reply.status_code)"]),
         ]
     )

@@ -28,13 +28,19 @@ USUAL = ("400", "401", "403", "404", "405", "406", "415", "429", "503")
 class Schema(AutoSchema):
     """AutoSchema with the errors that any call may answer; a view that names a status itself keeps its own.
 
-    `in_path` of a view has an example of each id in its address.
+    `in_path` of a view has an example of each id in its address, `words_in_path` all that may stand there.
     """
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         known: dict[str, str] = getattr(self.view, "in_path", {})
         found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
-        return [one | {"example": known[one["name"]]} if one["name"] in known else one for one in found]
+        words: dict[str, tuple[str, ...]] = getattr(self.view, "words_in_path", {})
+        for one in found:
+            if one["name"] in known:
+                one["example"] = known[one["name"]]
+            if one["name"] in words:
+                one["schema"] = {"type": "string", "enum": list(words[one["name"]])}
+        return found
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,14 +49,23 @@ class Form:
 
     label: str
     words: str
-    make: Callable[[Provider], Helper]
+    media_type: str
+    make: Callable[[Provider], tuple[str, bytes]]  # the file's name and its bytes
 
 
 def build_for(provider: Provider, form: str) -> Helper:
     """The provider's Helper as one of FORMS. Wrong when there is no such form."""
     if form not in FORMS:
         raise Wrong({"form": [f"Choose one of {', '.join(FORMS)}."]})
-    return FORMS[form].make(provider)
+    return _built(form, provider, provider.name, image(provider), build.artifact().sha256)
+
+
+@lru_cache(maxsize=32)
+def _built(form: str, provider: Provider, *_everything_that_it_depends_on: str | bytes) -> Helper:
+    """Made once: the same input gives the same bytes, and a packager's run takes a quarter of a second."""
+    made = FORMS[form]
+    name, content = made.make(provider)
+    return Helper(name, content, made.media_type)
 
 
 def image(provider: Provider) -> bytes:
@@ -87,7 +97,7 @@ def script(name: str, provider: Provider) -> str:
     )
 
 
-def _package(packager: str, provider: Provider) -> Helper:
+def _package(packager: str, provider: Provider) -> tuple[str, bytes]:
     """A .deb or .rpm by nFPM: the program and its settings, and scripts that install and remove it."""
     version = protocol.VERSION
     with tempfile.TemporaryDirectory(prefix="muster-helper-") as folder:
@@ -104,8 +114,7 @@ def _package(packager: str, provider: Provider) -> Helper:
         subprocess.run(words, check=True, capture_output=True, timeout=PATIENCE, env=environment, cwd=folder)
         content = target.read_bytes()
     names = {"deb": f"muster-agent_{version}_all.deb", "rpm": f"muster-agent-{version}-1.noarch.rpm"}
-    types = {"deb": "application/vnd.debian.binary-package", "rpm": "application/x-rpm"}
-    return Helper(names[packager], content, types[packager])
+    return names[packager], content
 
 
 def _description(here: Path, version: str) -> dict[str, Any]:
@@ -149,7 +158,7 @@ def _files(provider: Provider) -> dict[str, bytes]:
     return {PROGRAM: build.artifact().path.read_bytes(), SETTINGS: image(provider)}
 
 
-def _tarball(provider: Provider) -> Helper:
+def _tarball(provider: Provider) -> tuple[str, bytes]:
     """The same files below /, and the script that installs them."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -159,26 +168,36 @@ def _tarball(provider: Provider) -> Helper:
             info.size, info.mtime, info.mode = len(content), MOMENT, 0o644 if name == SETTINGS else 0o755
             info.uname = info.gname = "root"
             archive.addfile(info, io.BytesIO(content))
-    content = gzip.compress(plain.getvalue(), 9, mtime=MOMENT)
-    return Helper(f"muster-agent-{protocol.VERSION}.tar.gz", content, "application/gzip")
+    return f"muster-agent-{protocol.VERSION}.tar.gz", gzip.compress(plain.getvalue(), 9, mtime=MOMENT)
 
 
-def _recipe(name: str, media_type: str) -> Callable[[Provider], Helper]:
-    return lambda provider: Helper(name, script(name, provider).encode(), media_type)
+def _recipe(name: str, provider: Provider) -> tuple[str, bytes]:
+    return name, script(name, provider).encode()
 
 
 FORMS: Final[dict[str, Form]] = {
-    "deb": Form("Debian package", "For images of Debian, Ubuntu and their kin.", lambda p: _package("deb", p)),
-    "rpm": Form("RPM package", "For images of Red Hat, SUSE and their kin.", lambda p: _package("rpm", p)),
-    "tar": Form("Archive", "For everything else: unpack it below / and run its install.sh.", _tarball),
+    "deb": Form(
+        "Debian package",
+        "For images of Debian, Ubuntu and their kin.",
+        "application/vnd.debian.binary-package",
+        partial(_package, "deb"),
+    ),
+    "rpm": Form(
+        "RPM package", "For images of Red Hat, SUSE and their kin.", "application/x-rpm", partial(_package, "rpm")
+    ),
+    "tar": Form(
+        "Archive", "For everything else: unpack it below / and run its install.sh.", "application/gzip", _tarball
+    ),
     "cloud-init": Form(
         "cloud-init recipe",
         "User data that installs it at the first boot of an instance of any image.",
-        _recipe("muster-agent.yaml", "text/cloud-config"),
+        "text/cloud-config",
+        partial(_recipe, "muster-agent.yaml"),
     ),
     "shell": Form(
         "Shell recipe",
         "For Packer's shell provisioner, virt-customize, or a terminal in the image.",
-        _recipe("muster-agent.sh", "text/x-shellscript"),
+        "text/x-shellscript",
+        partial(_recipe, "muster-agent.sh"),
     ),
 }
