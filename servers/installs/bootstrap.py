@@ -1,8 +1,8 @@
 """The one command and the one stream that an install sends, and how the answer is read.
 
 One round trip: the command starts the server's Python on a program that comes first on standard input (onhost.py and
-onhost_work.py), followed by an order in JSON, the join token and the agent. Answers are JSON lines behind a mark that
-nobody could have printed by chance: start-up files of a login shell may print anything before and between.
+onhost_work.py), followed by the order in one line, the join token and the agent. Answers are JSON lines behind a mark
+that nobody could have printed by chance: start-up files of a login shell may print anything before and between.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def stream(
     """Everything that goes to standard input, in order. `name` is that of its folder on the server; with `detach` the
     installer goes on by itself once it was let in."""
     token = payload.token.encode()
-    order = {
+    order: dict[str, str | int | float | bool | None] = {
         "errand": "install",
         "name": name,
         "detach": detach,
@@ -89,12 +89,17 @@ def stream(
         "reach": reach,
         "patience": patience,
     }
-    return program() + json.dumps(order).encode() + b"\n" + token + payload.agent
+    return program() + ordered(order) + token + payload.agent
 
 
 def asking(name: str) -> bytes:
     """The stream that asks what became of an installer which went on by itself in the folder `name`."""
-    return program() + json.dumps({"errand": "collect", "name": name}).encode() + b"\n"
+    return program() + ordered({"errand": "collect", "name": name})
+
+
+def ordered(order: dict[str, str | int | float | bool | None]) -> bytes:
+    """The order as one line, as Python writes it: to read JSON would double the run time of a probe on the server."""
+    return ascii(order).encode() + b"\n"
 
 
 def new_nonce() -> str:

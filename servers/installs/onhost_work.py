@@ -2,18 +2,43 @@
 # ruff: noqa: UP006, UP022, UP024, UP030, UP031, UP032, UP041, I001
 
 import errno
-import json
 import os
 import select
-import subprocess
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # on the server these names are here already
-    from servers.installs.onhost import Stop, clear, find_sudo, is_ours, lock, make_folder, places, reach, receive, say
+    from servers.installs.onhost import (
+        Stop, clear, find_sudo, is_ours, line_of, lock, make_folder, places, reach, receive, say,
+    )  # fmt: skip
 
 KEEP = 65536
+
+
+def start(command: "list[str]", environment: "dict[str, str]") -> "tuple[int, int, int, int]":
+    """Start a program: its process id, and our ends of its standard input, output and errors.
+
+    As subprocess does it, whose import alone takes longer than most installers.
+    """
+    import _signal
+
+    pipes = [os.pipe() for _ in range(3)]
+    child = os.fork()
+    if not child:
+        try:
+            for number, end in enumerate((pipes[0][0], pipes[1][1], pipes[2][1])):
+                os.dup2(end, number)
+            for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by this Python, not by what it starts
+                _signal.signal(ignored, _signal.SIG_DFL)
+            os.execve(command[0], command, environment)  # noqa: S606 - nothing here is for a shell
+        except OSError as problem:
+            os.write(2, ("%s: %s" % (command[0], problem.strerror)).encode())
+        finally:
+            os._exit(127)
+    for end in (pipes[0][0], pipes[1][1], pipes[2][1]):
+        os.close(end)
+    return child, pipes[0][1], pipes[1][0], pipes[2][0]
 
 
 def run(
@@ -24,25 +49,24 @@ def run(
     `let_in()` is called once `mark` stands on its standard output: sudo has let it in.
     """
     environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
+    child, entry, *names = start(command, environment)
     until = time.time() + seconds
-    kept = {child.stdout.fileno(): b"", child.stderr.fileno(): b""}  # type: ignore[union-attr]
-    names = list(kept)
+    kept = dict.fromkeys(names, b"")
     poll = select.poll()
     for number in names:
         poll.register(number, select.POLLIN | select.POLLHUP)
     opened = set(names)
-    asked = 0
-    while opened:
+    asked, status = 0, None  # type: int, int | None
+    while opened or status is None:
         # A service that the installer left running may hold its streams: the installer's own end counts.
-        ended = child.poll() is not None
-        if time.time() > until:
+        if status is None:
+            ended, code = os.waitpid(child, os.WNOHANG)
+            status = code if ended else None
+        if status is None and time.time() > until:
             end(child)
             raise Stop("agent_broke", "it was still running after %d s" % seconds)
-        ready = poll.poll(0 if ended else max(1, min(250, int((until - time.time()) * 1000))))
-        if ended and not ready:
+        ready = poll.poll(0 if status is not None else 250 if opened else 5)
+        if status is not None and not ready:
             break
         for number, _ in ready:
             chunk = os.read(number, 65536)
@@ -56,17 +80,17 @@ def run(
         if prompt and kept[names[1]].count(prompt.encode()) > asked:
             asked += 1
             if asked > 1:
-                child.stdin.close()  # type: ignore[union-attr]
+                os.close(entry)
                 end(child)
                 raise Stop("sudo_wrong_password")
-            child.stdin.write(str(password).encode() + b"\n")  # type: ignore[union-attr]
-            child.stdin.flush()  # type: ignore[union-attr]
-    return child.wait(), kept[names[0]].decode("utf-8", "replace"), kept[names[1]].decode("utf-8", "replace")
+            os.write(entry, str(password).encode() + b"\n")
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+    return code, kept[names[0]].decode("utf-8", "replace"), kept[names[1]].decode("utf-8", "replace")
 
 
-def end(child: object) -> None:
+def end(child: int) -> None:
     try:
-        child.kill()  # type: ignore[attr-defined]
+        os.kill(child, 9)
     except OSError as problem:
         if problem.errno != errno.EPERM:  # what runs under sudo is not ours to kill; it ends by its own time-outs
             raise
@@ -89,10 +113,23 @@ def judge_sudo(errors: str) -> None:
             raise Stop("sudo_wrong_password", said)
 
 
+def verdict(line: str) -> "tuple[bool, str] | None":
+    """Whether an installer's line says that all went well, and its JSON in ASCII; None when it says neither."""
+    if line.startswith('{"ok": true, ') and line.endswith("}") and all(" " <= letter <= "~" for letter in line):
+        return True, line  # as the agent writes it: no need to understand the rest here
+    import json
+
+    try:
+        result = json.loads(line)
+    except ValueError:
+        return None
+    return (result["ok"] is True, json.dumps(result)) if isinstance(result, dict) and "ok" in result else None
+
+
 def install(
     order: "dict[str, object]", folder: str, front: "list[str]", prompt: str, let_in: object
-) -> "dict[str, object]":
-    """Run the agent's installer; what to say of it."""
+) -> "tuple[bool, str]":
+    """Run the agent's installer; whether it ended well, and what to say of it."""
     # Without site packages and start-up settings: the agent needs none, and they may be broken.
     command = [sys.executable, "-E", "-s", "-S", os.path.join(folder, "muster-agent.pyz"), "install"]
     command += ["--url", str(order["url"]), "--token-file", os.path.join(folder, "token")]
@@ -108,44 +145,42 @@ def install(
     try:
         code, output, errors = run(command, prompt, order["sudo"], float(str(order["patience"])), mark, let_in)
         for line in reversed(output.splitlines()):
-            try:
-                result = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(result, dict) and "ok" in result:
-                return {"event": "result", "result": result}
+            told = verdict(line)
+            if told:
+                return told[0], line_of("result", result=told[1])
         if front:
             judge_sudo(errors)
         tail = " ".join((errors or output).split())[-300:]
         raise Stop("agent_broke", "exit code %d: %s" % (code, tail or "no words"))
     except Stop as stop:
-        return {"event": "stop", "code": stop.code, "said": stop.said}
+        return False, line_of("stop", code=stop.code, said=stop.said)
     except OSError as problem:
-        return {"event": "stop", "code": "agent_broke", "said": str(problem)}
+        return False, line_of("stop", code="agent_broke", said=str(problem))
 
 
-def apart(order: "dict[str, object]", folder: str, front: "list[str]", prompt: str) -> "dict[str, object]":
+def apart(order: "dict[str, object]", folder: str, front: "list[str]", prompt: str) -> "tuple[bool, str]":
     """Run the installer in a process of its own, which does not end with this connection.
 
-    What to say: that it goes on, as soon as it was let in; or how it ended, when it was not.
+    Whether it goes on, and what to say: that it does, as soon as it was let in; or how it ended, when it was not.
     """
+    let_go = line_of("detached")
     ours, theirs = os.pipe()
     if os.fork():
         os.close(theirs)
         with os.fdopen(ours, "rb") as words:
-            text = words.readline().decode()  # nothing at all when the other process was killed
-        return json.loads(text) if text else {"event": "stop", "code": "agent_broke", "said": "killed"}
+            said = words.readline().decode().strip()  # nothing at all when the other process was killed
+        return said == let_go, said or line_of("stop", code="agent_broke", said="killed")
     going = []  # type: list[bool]
 
-    def tell(event: "dict[str, object]") -> None:
+    def tell(line: str) -> None:
         try:
-            os.write(theirs, json.dumps(event).encode() + b"\n")
+            os.write(theirs, line.encode() + b"\n")
         except OSError:
             return  # the connection was lost meanwhile: a later one looks into the folder
 
     def let_in() -> None:
         os.close(os.open(os.path.join(folder, "going"), os.O_WRONLY | os.O_CREAT, 0o600))
-        tell({"event": "detached"})
+        tell(let_go)
         os.close(theirs)
         going.append(True)
 
@@ -155,23 +190,23 @@ def apart(order: "dict[str, object]", folder: str, front: "list[str]", prompt: s
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)
-        event = install(order, folder, front, prompt, let_in)
+        well, line = install(order, folder, front, prompt, let_in)
         if not going:
-            tell(event)
-        elif event["event"] == "result" and event["result"]["ok"]:  # type: ignore[index]
+            tell(line)
+        elif well:
             clear(folder)
         else:
-            leave(folder, event)
+            leave(folder, line)
     finally:
         os._exit(0)
 
 
-def leave(folder: str, event: "dict[str, object]") -> None:
+def leave(folder: str, line: str) -> None:
     """Leave word for a later connection, whole or not at all; the token and the agent go."""
     clear(folder, "lock", "result")
     spare = os.path.join(folder, ".result")
     with open(spare, "w") as file:
-        json.dump(event, file)
+        file.write(line)
     os.rename(spare, os.path.join(folder, "result"))
 
 
@@ -183,21 +218,21 @@ def collect(name: str) -> None:
             continue
         held = lock(folder)
         if held is None:
-            return say("running")
+            return say(line_of("running"))
         try:
             with open(os.path.join(folder, "result")) as file:
-                event = json.load(file)
+                line = file.read()
         except (OSError, ValueError):
-            event = {"event": "stop", "code": "cut_off"}
+            line = line_of("stop", code="cut_off")
         clear(folder)
-        return say(**event)
-    return say("gone")
+        return say(line)
+    return say(line_of("gone"))
 
 
 def work() -> None:
     source = sys.stdin.buffer
-    order = json.loads(source.readline().decode())
-    say("hello", python="%d.%d.%d" % sys.version_info[:3], uid=os.geteuid())
+    order = eval(source.readline().decode(), {})  # noqa: S307 - whoever sent this program sent this line too
+    say(line_of("hello", python="%d.%d.%d" % sys.version_info[:3], uid=os.geteuid()))
     if order["errand"] == "collect":
         return collect(order["name"])
     as_root = os.geteuid() != 0 and not os.environ.get("MUSTER_AGENT_PREFIX")
@@ -211,27 +246,28 @@ def work() -> None:
             front = [front[0], "-S", "-p", prompt, "--"]
     folder, held = make_folder(order["need"], order["name"])
     if held is None:
-        return say("detached")
-    event = {}  # type: dict[str, object]
+        return say(line_of("detached"))
+    goes_on = False
     try:
         reach(order["url"], order["reach"])
-        say("probed", sudo=as_root)
+        say(line_of("probed", sudo=as_root))
         receive(source, os.path.join(folder, "token"), order["token_size"])
         if receive(source, os.path.join(folder, "muster-agent.pyz"), order["size"]) != order["sha256"]:
             raise Stop("upload_broken", "its checksum is not the one that was sent.")
-        say("uploaded")
+        say(line_of("uploaded"))
         if order["detach"]:
-            event = apart(order, folder, front, prompt)
+            goes_on, line = apart(order, folder, front, prompt)
         else:
-            event = install(order, folder, front, prompt, lambda: None)
-        say(**event)  # type: ignore[arg-type]
+            line = install(order, folder, front, prompt, lambda: None)[1]
+        say(line)
     finally:
-        if event.get("event") != "detached":
+        if not goes_on:
             for path in clear(folder):
-                say("left", path=path)
+                say(line_of("left", path=path))
 
 
 try:
     work()
 except Stop as stop:
-    say("stop", code=stop.code, said=stop.said)
+    say(line_of("stop", code=stop.code, said=stop.said))
+os._exit(0)  # all was said; tidying up takes Python a third as long as its start
