@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import CloudAccount
-from console.lib import audit, notify
+from console.lib import audit, copying, notify
 from console.lib.denials import Denied
 from console.models import User
 from providers import quotas
@@ -51,18 +52,43 @@ def issue(subject: Server | CloudAccount, by: User | audit.Actor | None) -> str:
     if account.removed_at is not None:
         raise Denied("This account was removed. Add it again before installing agents.", "account_removed")
     room(account.customer, 1)
-    token = "mjt_" + secrets.token_urlsafe(32)
-    actor = audit.Actor.of(by) if isinstance(by, User) else by or audit.SYSTEM
+    token = _new_token()
     with transaction.atomic():
-        JoinToken.objects.create(
-            digest=digest(token),
-            account=account,
-            server=subject if isinstance(subject, Server) else None,
-            created_by=by if isinstance(by, User) else None,
-            expires_at=timezone.now() + LIFE,
-        )
-        audit.note(actor, "agent.token_issued", target=subject, customer_id=account.customer_id)
+        _join(token, subject, by).save(force_insert=True)
+        audit.note(_actor(by), "agent.token_issued", target=subject, customer_id=account.customer_id)
     return token
+
+
+def issue_many(servers: Collection[Server], by: User | audit.Actor | None) -> dict[Any, str]:
+    """A join token, as `issue` gives, for each of these servers of one customer, by server id; none for those whose
+    account was removed."""
+    there = [server for server in servers if server.account.removed_at is None]
+    if not there:
+        return {}
+    room(there[0].account.customer, 1)
+    tokens = {server.pk: _new_token() for server in there}
+    with transaction.atomic():
+        copying.insert(_join(tokens[server.pk], server, by) for server in there)
+        audit.note_many(_actor(by), "agent.token_issued", there, provider_id=None)
+    return tokens
+
+
+def _new_token() -> str:
+    return "mjt_" + secrets.token_urlsafe(32)
+
+
+def _actor(by: User | audit.Actor | None) -> audit.Actor:
+    return audit.Actor.of(by) if isinstance(by, User) else by or audit.SYSTEM
+
+
+def _join(token: str, subject: Server | CloudAccount, by: User | audit.Actor | None) -> JoinToken:
+    return JoinToken(
+        digest=digest(token),
+        account=subject.account if isinstance(subject, Server) else subject,
+        server=subject if isinstance(subject, Server) else None,
+        created_by=by if isinstance(by, User) else None,
+        expires_at=timezone.now() + LIFE,
+    )
 
 
 def enrol(token: str, public_key: str, version: str, facts: dict[str, Any]) -> Agent:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import structlog
 from django.db import transaction
 
 from console.lib import notify
+from console.lib.jobs import leases
 from console.lib.jobs.rows import JobState
 from servers.installs import heartbeat, trusting
 from servers.installs.hands import Errand, Job, Result
@@ -23,6 +25,48 @@ REACHABLE = "It can be reached, and its host key is known. Nothing was touched y
 FOR_JUMP = "It waits until the jump host's key is confirmed."
 # On the way back to an installer, these say nothing about it: the server may be starting anew.
 PASSING = (Stage.CONNECT, Stage.SIGN_IN)
+
+
+def goes_on(job: Job, result: Result) -> bool:
+    """Whether the installer there goes on by itself, and has time left."""
+    return isinstance(result, Outcome) and result.state is State.RUNNING and not heartbeat.is_late(job.row)
+
+
+def let_go(batch: InstallBatch, jobs: list[Job]) -> set[Any]:
+    """Let go of those whose installer goes on by itself, in one transaction; the ids of the rows that were written.
+
+    The others are to be ended by themselves (`end`): somebody else writes to them just now, or holds them.
+    """
+    with transaction.atomic():
+        free = leases.hold_free([job.lease for job in jobs])
+        mine = [job for job in jobs if job.row.pk in free]
+        for job in mine:
+            if job.errand is not Errand.COLLECT:
+                job.stages[-1] |= {"seconds": None, "ok": None}
+            job.row.stages, job.row.address = job.stages, job.target.host
+            notify.changed(batch.customer_id, f"install-{job.row.pk}")
+        _remember_all(batch, [job for job in mine if job.errand is not Errand.COLLECT])
+        heartbeat.leave_together([job.row for job in mine])
+    heard = heartbeat.heard_of([job.row for job in mine]) if mine else set()
+    for job in mine:
+        if job.row.pk in heard:
+            with contextlib.suppress(leases.Lost):  # the heartbeat itself has ended it meanwhile
+                heartbeat.finish(job.row, job.lease)
+    return free
+
+
+def tell(batch: InstallBatch, jobs: list[Job]) -> None:
+    """Write down the stages that rows are in, of those that are still ours and free."""
+    with transaction.atomic():
+        free = leases.hold_free([job.lease for job in jobs])
+        rows = []
+        for job in jobs:
+            if job.row.pk in free:
+                job.row.stage, job.row.stages = job.stages[-1]["stage"], job.stages
+                job.row.address = job.target.host
+                rows.append(job.row)
+                notify.changed(batch.customer_id, f"install-{job.row.pk}")
+        Install.objects.bulk_update(rows, ["stage", "stages", "address"])
 
 
 def end(batch: InstallBatch, job: Job, result: Result, seconds: float) -> None:
@@ -46,11 +90,22 @@ def _remember(batch: InstallBatch, job: Job) -> None:
     """Put the key that it showed on record, if it was not."""
     with transaction.atomic():
         job.lease.hold()
-        if job.presented and job.by_console:
-            HostKey.objects.filter(server=job.row.server_id).delete()  # those of before a rebuild
-            trusting.remember(job.row.server_id, job.presented, HostKey.Source.CONSOLE)
-        elif job.presented:
-            trusting.remember(job.row.server_id, job.presented, HostKey.Source.PERSON, batch.by)
+        _remember_all(batch, [job])
+
+
+def _remember_all(batch: InstallBatch, jobs: list[Job]) -> None:
+    """As `_remember`, of rows that this transaction has locked."""
+    rebuilt = [job.row.server_id for job in jobs if job.presented and job.by_console]
+    if rebuilt:
+        HostKey.objects.filter(server__in=rebuilt).delete()  # those of before
+    person, console = (HostKey.Source.PERSON, batch.by), (HostKey.Source.CONSOLE, None)
+    trusting.remember_all(
+        [
+            trusting.as_row(job.row.server_id, job.presented, *(console if job.by_console else person))
+            for job in jobs
+            if job.presented
+        ]
+    )
 
 
 def _reachable(batch: InstallBatch, job: Job) -> None:

@@ -43,15 +43,32 @@ def heard_of(rows: Collection[Install]) -> set[Any]:
 def leave(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: Any) -> None:
     """The installer goes on by itself: come back for it, after those that nobody has visited yet, unless its agent is
     heard first. Safe as `expect` is."""
-    now = timezone.now()
-    row.stages, row.detached_at = stages, row.detached_at or now
-    pause = min(LATEST, max(SOONEST, now - row.detached_at))
+    pause = _pause(row, stages)
     lease.write(
         stage=Install.Stage.INSTALL, stages=stages, detached_at=row.detached_at, leased_until=Now() + pause,
         due_at=Now() + pause, attempts=0, **fields,
     )  # fmt: skip
     if heard(row):
         finish(row, lease)
+
+
+def leave_together(rows: list[Install]) -> None:
+    """As `leave`, for rows whose `stages` and `address` are set, and that are locked by this transaction: whoever
+    calls asks `heard_of` after it."""
+    for row in rows:
+        pause = _pause(row, row.stages)
+        row.stage, row.attempts = Install.Stage.INSTALL, 0
+        row.leased_until = row.due_at = Now() + pause
+    Install.objects.bulk_update(
+        rows, ["stage", "stages", "address", "detached_at", "leased_until", "due_at", "attempts"]
+    )
+
+
+def _pause(row: Install, stages: list[dict[str, Any]]) -> timedelta:
+    """How long to leave it alone now."""
+    now = timezone.now()
+    row.stages, row.detached_at = stages, row.detached_at or now
+    return min(LATEST, max(SOONEST, now - row.detached_at))
 
 
 def is_late(row: Install) -> bool:

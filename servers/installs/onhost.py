@@ -179,7 +179,7 @@ def reached(url: str, seconds: float) -> bool:
 
             name = host.encode("ascii")  # as text it would be looked up by way of encodings.idna, another 5 ms
             family, kind, _, _, address = _socket.getaddrinfo(name, int(port or 80), 0, _socket.SOCK_STREAM)[0]
-            line = _socket.socket(family, kind)
+            line = _socket.socket(family, kind)  # type: ignore[assignment]
             line.settimeout(seconds)
             line.connect(address)
         line.sendall(("GET /healthz HTTP/1.0\r\nHost: %s\r\n\r\n" % rest).encode())
@@ -223,8 +223,8 @@ def reach(url: str, seconds: float) -> None:
 
 def receive(source: object, path: str, size: int) -> str:
     """Write `size` bytes from standard input to a new private file; the SHA-256 of what came."""
-    try:
-        from _sha256 import sha256  # of Python up to 3.11: hashlib loads all of OpenSSL first
+    try:  # Python has this one up to 3.11; hashlib loads all of OpenSSL first
+        from _sha256 import sha256  # type: ignore[import-not-found]
     except ImportError:
         from hashlib import sha256
     digest = sha256()
@@ -241,4 +241,4 @@ def receive(source: object, path: str, size: int) -> str:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Stop("disk_full", "it filled up while %s was written." % path)
         raise Stop("upload_broken", "%s: %s." % (path, problem.strerror))
-    return digest.hexdigest()
+    return str(digest.hexdigest())

@@ -21,7 +21,7 @@ def start(command: "list[str]", environment: "dict[str, str]") -> "tuple[int, in
 
     As subprocess does it, whose import alone takes longer than most installers.
     """
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     pipes = [os.pipe() for _ in range(3)]
     child = os.fork()

@@ -31,6 +31,7 @@ from servers.installs.vouching import Voucher
 from servers.models import Server
 
 log = structlog.get_logger(__name__)
+REMOVED = "This server's account was removed."
 BROKE = "Something broke on our side. Staff can see what in the log."
 
 
@@ -43,6 +44,8 @@ class Ground:
         self.jumps: dict[Any, Jump] = {}
         self.transports: dict[Any, Transport] = {}
         self._heard: set[Any] = set()
+        self._tokens: dict[Any, str] = {}
+        self._no_tokens: Denied | None = None
         self._keys: dict[Any, dict[str, str]] = {}
         self.order: Order | None = None
         self.jump_login: Login | None = None
@@ -99,6 +102,30 @@ class Ground:
         for server, fingerprint, kind in keys.values_list("server_id", "fingerprint", "key_type"):
             self._keys[server][fingerprint] = kind
 
+        self._issue(rows)
+
+    def _issue(self, rows: Collection[Install]) -> None:
+        """A join token for each that is to be installed on, all in one transaction."""
+        if self.order is None:
+            return
+        wanted = [row for row in rows if not self._is_seen_to(row) and self._errand(row) is Errand.INSTALL]
+        try:
+            self._tokens |= enrol.issue_many([row.server for row in wanted], by=self.batch.by)
+            self._no_tokens = None
+        except Denied as denied:
+            self._no_tokens = denied
+
+    def _is_seen_to(self, row: Install) -> bool:
+        return row.stage == Install.Stage.FIRST_HEARTBEAT or row.pk in self._heard
+
+    def _errand(self, row: Install) -> Errand:
+        return Errand.COLLECT if row.detached_at else Errand.LOOK if self.batch.held else Errand.INSTALL
+
+    def _token(self, server: Server) -> str:
+        if token := self._tokens.pop(server.pk, ""):
+            return token
+        raise self._no_tokens or Denied(REMOVED, "account_removed")
+
     def prepare(self, row: Install, lease: Lease) -> Job | None:
         """What the row's thread needs, after `gather`; None when the row needs no thread any more."""
         if row.stage == Install.Stage.FIRST_HEARTBEAT:
@@ -124,7 +151,7 @@ class Ground:
         server = row.server
         account: CloudAccount = server.account
         known = self._keys.get(server.pk, {})
-        errand = Errand.COLLECT if row.detached_at else Errand.LOOK if self.batch.held else Errand.INSTALL
+        errand = self._errand(row)
         voucher = None
         if known or not self.batch.trust_new_host_keys:
             voucher = self.vouchers.get(account.pk) or self._vouch(account)
@@ -133,7 +160,7 @@ class Ground:
             row=row,
             lease=lease,
             target=Target(server.address or row.address, self.batch.port, frozenset(known), tuple(known.values())),
-            token=enrol.issue(server, by=self.batch.by) if errand is Errand.INSTALL else "",
+            token=self._token(server) if errand is Errand.INSTALL else "",
             errand=errand,
             dial=self._dial(account),
             voucher=voucher,

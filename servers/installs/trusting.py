@@ -59,12 +59,20 @@ def confirm(batch: InstallBatch, *, by: User, fingerprints: Collection[str] | No
 
 def remember(server_id: Any, key: Presented, source: HostKey.Source, by: User | None = None) -> None:
     """Put a host key on record for a server. `by` is the person who vouched for it; the console has no name."""
-    row = HostKey(
+    remember_all([as_row(server_id, key, source, by)])
+
+
+def as_row(server_id: Any, key: Presented, source: HostKey.Source, by: User | None = None) -> HostKey:
+    return HostKey(
         server_id=server_id, key_type=key.type, key=key.base64, fingerprint=key.fingerprint, source=source,
         confirmed_by=by, confirmed_at=timezone.now(),
     )  # fmt: skip
+
+
+def remember_all(rows: list[HostKey]) -> None:
+    """Put these on record, one of a type for a server at most."""
     HostKey.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=["server", "key_type"],
+        rows, update_conflicts=True, unique_fields=["server", "key_type"],
         update_fields=["key", "fingerprint", "source", "confirmed_by", "confirmed_at"],
     )  # fmt: skip
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 
-from console.lib import notify
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
 from console.lib.jobs.rows import JobState
 from servers.installs import ending, trusting
@@ -134,11 +133,12 @@ class _Slice:
             else:
                 ended.append(event)
                 self.changed.pop(job.row.pk, None)
+        left = [job for job, result, _ in ended if not job.lost and ending.goes_on(job, result)]
+        let_go = ending.let_go(self.batch, left) if left else set()
         for job, result, seconds in ended:
-            self.end(job, result, seconds)
+            self.end(job, result, seconds, job.row.pk in let_go)
         if time.monotonic() - self.told > TOLD:
-            for job in self.changed.values():
-                self.write(job)
+            ending.tell(self.batch, [job for job in self.changed.values() if not job.lost])
             self.changed, self.told = {}, time.monotonic()
         return bool(ended)
 
@@ -154,24 +154,15 @@ class _Slice:
         job.lost = True
         job.brake.pull()
 
-    def write(self, job: Job) -> None:
-        if job.lost:
-            return
-        try:
-            job.lease.write(stage=job.stages[-1]["stage"], stages=job.stages, address=job.target.host)
-        except Lost:
-            self.lose(job)
-            return
-        notify.changed(self.batch.customer_id, f"install-{job.row.pk}")
-
-    def end(self, job: Job, result: Result, seconds: float) -> None:
+    def end(self, job: Job, result: Result, seconds: float, written: bool) -> None:
         self.keeper.drop(job.lease)
         del self.jobs[job.row.pk]
         _slots.release()
         if job.lost:
             return
         try:
-            ending.end(self.batch, job, result, seconds)
+            if not written:
+                ending.end(self.batch, job, result, seconds)
             for key in self.ground.new_jump_keys():
                 trusting.remember_jump(self.batch, key)
         except Lost:

@@ -39,10 +39,10 @@ batch, moment = sys.argv[1:]
 if moment == "claimed":
     hands.once = die
 elif moment == "first_heartbeat":
-    heartbeat.leave = die
+    heartbeat.leave_together = die
 elif moment == "left":
-    leave = heartbeat.leave
-    heartbeat.leave = lambda *given, **more: (leave(*given, **more), die())
+    let_go = ending.let_go
+    ending.let_go = lambda *given: (let_go(*given), die())
 else:
     go = hands.attempt
     hands.attempt = lambda job, on_stage: go(job, lambda stage: die() if stage == moment else on_stage(stage))

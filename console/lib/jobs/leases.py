@@ -90,6 +90,16 @@ class Lease:
         self.resumes = seconds
 
 
+def hold_free(leases: Sequence[Lease]) -> set[Any]:
+    """Lock those rows of one model, for the rest of this transaction, that are still ours and that nobody else writes
+    to just now; their ids. For the others, each write by itself says what it says."""
+    if not leases:
+        return set()
+    rows = leases[0].model._default_manager.filter(pk__in=[one.pk for one in leases], state=JobState.RUNNING)
+    held = dict(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", "fence"))
+    return {one.pk for one in leases if held.get(one.pk) == one.fence}
+
+
 def announce(model: type[Job], pks: Iterable[Any]) -> None:
     """Tell receivers that these rows ended, in the transaction that ended them."""
     for pk in pks:
