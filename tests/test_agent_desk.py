@@ -22,10 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.lib.signing import encode
-from servers.agents.program import protocol
-from servers.agents.program.desk import Desk, born_at
+from servers.agents.program import files, protocol
+from servers.agents.program.desk import Desk
 from servers.agents.program.envelope import Unsigned, opened, pinned
-from servers.agents.program.journal import Journal
+from servers.agents.program.journal import Journal, born_at
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -286,6 +286,63 @@ def test_an_agent_that_is_killed_reports_interrupted_and_never_runs_it_again(tmp
     for n in range(4):  # and what the dead agent left running was ended
         pid = int((tmp_path / f"pid-{n}").read_text())
         until(lambda pid=pid: born_at(pid) is None or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+
+
+def test_a_script_is_noted_before_its_first_word_whatever_is_killed_then(desk: Desk, console: Console) -> None:
+    item = signed(f"echo $$; cat {desk.journal.folder}/*.pid")
+    desk.take([item])
+    console.ended(name(item))
+    said, note = console.text(name(item)).decode().splitlines()
+    assert json.loads(note)["pid"] == int(said) and json.loads(note)["born"]
+
+
+def test_what_cannot_be_noted_does_not_run(desk: Desk, console: Console, tmp_path: Path) -> None:
+    def full(work: str) -> int:
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    desk.journal.place = full  # type: ignore[method-assign]
+    item = signed(f"touch {tmp_path}/ran")
+    desk.take([item])
+    said = console.ended(name(item))
+    assert said["state"] == "failed" and "The disk is full" in said["reason"] and not (tmp_path / "ran").exists()
+
+
+def test_what_was_refused_is_not_run_when_it_comes_again_before_that_is_known(desk: Desk, tmp_path: Path) -> None:
+    """Else the console would hear that it was not run, and it would have run."""
+    begin = desk.journal.begin
+
+    def full(work: str, sequence: int) -> bool:
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    desk.journal.begin = full  # type: ignore[method-assign]
+    item = signed(f"touch {tmp_path}/ran")
+    desk.take([item])
+    desk.journal.begin = begin  # type: ignore[method-assign]
+    desk.take([item])
+    assert [result["state"] for result in desk.results()] == ["refused"] and not desk.journal.unended()
+
+
+def test_a_start_that_the_disk_takes_in_part_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, work = Journal(str(tmp_path / "work")), str(uuid4())
+
+    def full(directory: str) -> None:
+        raise OSError(28, "No space left on device", directory)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync", full)
+        with pytest.raises(OSError, match="No space"):
+            journal.begin(work, 1)
+    assert not journal.begun(work) and journal.unended() == [] and journal.begin(work, 1)
+
+
+def test_a_week_of_much_work_is_looked_through_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{uuid4()}.start" for _ in range(50_000)]
+    ended = [name.replace(".start", kind) for name in names for kind in (".end", ".known")]
+    monkeypatch.setattr(os, "listdir", lambda folder: names + ended)
+    began = time.process_time()
+    journal = Journal(str(tmp_path))
+    assert journal.results() == [] and journal.unended() == []
+    assert time.process_time() - began < 5  # as a list: an hour
 
 
 def test_an_agent_that_ends_in_good_order_tells_what_it_cut_short(desk: Desk, console: Console) -> None:

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-from . import envelope, files, protocol, spool
+from . import envelope, files, process, protocol, spool
 from .envelope import Order, Unsigned
-from .journal import Journal
+from .journal import Journal, born_at, sign
 
 SLOTS = 4
 GRACE = 10.0  # seconds between asking a script to end and ending it
+LOST = "The disk had no room for all of its output."
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -39,22 +40,24 @@ class Desk:
         self._running = {}  # type: Dict[str, "subprocess.Popen[bytes]"]
         self._sent = {}  # type: Dict[str, Dict[str, int]]
         self._told = {}  # type: Dict[str, Dict[str, Any]]
+        self._unkept = {}  # type: Dict[str, Dict[str, Any]]  # ends that the disk would not take
+        self._done: Set[str] = set()  # what the console knows, where the disk would not take that
+        self._closed = False
         self._recover()
 
     def _recover(self) -> None:
         """Our forerunner was killed: what it had begun is interrupted, never run again, and not left running."""
         for work in self.journal.unended():
-            left = files.read_json(self.journal.path(work, "pid")) or {}
-            pid, born = left.get("pid"), left.get("born")
-            if isinstance(pid, int) and born is not None and born_at(pid) == born:
+            left = self.journal.process(work)
+            if left is not None and born_at(left[0]) == left[1]:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
+                    os.killpg(left[0], signal.SIGKILL)
             self._end(work, protocol.INTERRUPTED, None, "The agent ended while it ran.")
 
     @property
     def busy(self) -> bool:
         with self._lock:
-            return bool(self._waiting or self._busy or self._told) or bool(self.journal.results())
+            return bool(self._waiting or self._busy or self._told) or bool(self._ended())
 
     def take(self, items: Any) -> None:
         """What the answer's `work` brought. What we have or had is passed over; what must not run is refused."""
@@ -65,17 +68,23 @@ class Desk:
                 self._refuse(item, str(unsigned))
                 continue
             with self._lock:
-                if order.work not in self._busy and not self.journal.begun(order.work):
+                known = order.work in self._busy or order.work in self._told or order.work in self._done
+                if not known and not self.journal.begun(order.work):
                     self._waiting[order.work] = order
         self._begin()
 
     def results(self) -> List[Dict[str, Any]]:
         """The check-in's `work`: what began, and what ended, told when all of its output was sent."""
-        ended = [r for r in self.journal.results() if not self._unsent(r["id"], True)]
+        ended = [r for r in self._ended() if not self._unsent(r["id"], True)]
         names = {result["id"] for result in ended}
         with self._lock:
             begun = [told for work, told in self._told.items() if work not in names]
         return (begun + ended)[: protocol.MAX_RESULTS]
+
+    def _ended(self) -> List[Dict[str, Any]]:
+        """What has ended, and the console does not know it yet."""
+        unkept = [result for work, result in list(self._unkept.items()) if work not in self._done]
+        return self.journal.results(self._done) + unkept
 
     def known(self, results: List[Dict[str, Any]]) -> None:
         """The console has these."""
@@ -84,16 +93,27 @@ class Desk:
                 self._told.pop(result["id"], None)
                 if result["state"] != protocol.STARTED:
                     self._sent.pop(result["id"], None)
-        ended = [r["id"] for r in results if r["state"] != protocol.STARTED]
-        with contextlib.suppress(OSError):  # told once more, to the same end
-            self.journal.known([work for work in ended if os.path.exists(self.journal.path(work, "end"))])
+                    self._done.add(result["id"])
+            ended = sorted(self._done)
+        for work in ended:
+            try:
+                unkept = self._unkept.get(work)
+                if unkept is not None:
+                    self.journal.drop(work)  # this may be what fills the disk
+                    self.journal.end(work, unkept["state"], unkept["exit_code"], unkept["reason"])
+                if os.path.exists(self.journal.path(work, "end")):
+                    self.journal.known([work])
+            except OSError:  # tried again with the next; after a restart it is told once more, to the same end
+                return
+            self._unkept.pop(work, None)
+            self._done.discard(work)
 
     def pieces(self) -> List[Dict[str, Any]]:
         """Output that the console does not have, `{work, stream, offset, data (bytes), …}`."""
         found = []  # type: List[Dict[str, Any]]
         with self._lock:
             running = list(self._running)
-        ended = [result["id"] for result in self.journal.results()]
+        ended = [result["id"] for result in self._ended()]
         for work in ended + [r for r in running if r not in ended]:
             found += [dict(piece, work=work) for piece in self._unsent(work, work in ended)]
         return found[:16]
@@ -118,6 +138,9 @@ class Desk:
     def close(self) -> None:
         """The agent ends in good order: its scripts are ended, and told as interrupted."""
         with self._lock:
+            self._closed = True
+        process.until(lambda: set(self._busy) <= set(self._running), 2.0)  # what is just being started
+        with self._lock:
             running = dict(self._running)
         for work, child in running.items():
             self._end(work, protocol.INTERRUPTED, None, "The agent was stopped while it ran.")
@@ -132,7 +155,7 @@ class Desk:
         In order, since what comes below the highest that was begun is taken for a replay.
         """
         with self._lock:
-            while self._waiting and len(self._busy) < SLOTS:
+            while self._waiting and len(self._busy) < SLOTS and not self._closed:
                 order = min(self._waiting.values(), key=lambda one: one.sequence)
                 del self._waiting[order.work]
                 refused = self._denied(order)
@@ -163,8 +186,13 @@ class Desk:
     def _work(self, order: Order) -> None:
         try:
             self._run(order)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
+            child = self._running.get(order.work)
+            if child is not None:
+                _stop(child)  # what nobody reads, or waits for, does not go on
             reason = files.refusal(error).cause if isinstance(error, OSError) else str(error)
+            if isinstance(error, subprocess.SubprocessError):  # between fork and exec: its own words tell nothing
+                reason = "It could not be started as {}.".format(order.run_as)
             self._end(order.work, protocol.FAILED, None, reason[:300])
         finally:
             with self._lock:
@@ -181,17 +209,18 @@ class Desk:
         streams = [spool.Stream(self.journal.path(order.work, name)) for name in ("out", "err")]
         environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": become.home, "USER": order.run_as, "SHELL": "/bin/sh"}
         try:
+            become.note = self.journal.place(order.work)
             child = subprocess.Popen(
                 [order.interpreter, script if handle is None else "/proc/self/fd/{}".format(handle)] + order.arguments,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, cwd="/",
                 start_new_session=True, env=environment, preexec_fn=become, pass_fds=[] if handle is None else [handle],
             )  # fmt: skip
         finally:
-            if handle is not None:
-                os.close(handle)
+            for opened in (handle, become.note):
+                if opened is not None:
+                    os.close(opened)
         with self._lock:
             self._running[order.work] = child
-        self.journal.runs(order.work, child.pid, born_at(child.pid))
         sources = (child.stdout, child.stderr)
         readers = [spool.pump(source, stream) for source, stream in zip(sources, streams) if source]  # noqa: B905 - 3.6
         state, reason = protocol.DONE, ""
@@ -202,14 +231,12 @@ class Desk:
             _stop(child)
         for reader in readers:
             reader.join(GRACE)  # a process that it left behind may hold the stream open
-        for stream in streams:
-            with contextlib.suppress(OSError):
-                stream.close()
+        lost = [stream for stream in streams if not stream.close()]
         code = child.returncode
         if state == protocol.DONE and code != 0:
             state = protocol.FAILED
             reason = "It was ended by signal {}.".format(-code) if code < 0 else "It ended with {}.".format(code)
-        self._end(order.work, state, code, reason)
+        self._end(order.work, state, code, (reason + " " + LOST).strip() if lost else reason)
 
     def _end(self, work: str, state: str, code: Optional[int], reason: str) -> None:
         """Journal the end. On a full disk it is kept in memory until it is told."""
@@ -217,7 +244,7 @@ class Desk:
             self.journal.end(work, state, code, reason)
         except OSError:
             with self._lock:
-                self._told[work] = _result(work, state, code, reason)
+                self._unkept.setdefault(work, _result(work, state, code, reason))
 
     def _refuse(self, item: Any, reason: str) -> None:
         """Say that it was not run, under the name that it goes by, if that can be read at all."""
@@ -225,7 +252,8 @@ class Desk:
             work = json.loads(item["envelope"])["work"]
             if isinstance(work, str) and len(work) == 36 and not self.journal.begun(work):
                 with self._lock:
-                    self._told[work] = _result(work, protocol.REFUSED, None, reason)
+                    if work not in self._busy and work not in self._unkept:
+                        self._told[work] = _result(work, protocol.REFUSED, None, reason)
 
 
 def _result(work: str, state: str, code: Optional[int], reason: str) -> Dict[str, Any]:
@@ -233,9 +261,13 @@ def _result(work: str, state: str, code: Optional[int], reason: str) -> Dict[str
 
 
 class _Becoming:
-    """Become this user, between fork and exec. ValueError when there is none, or we may not."""
+    """Become this user, between fork and exec, and note in the open file `note` which process it is.
+
+    ValueError when there is no such user, or we may not.
+    """
 
     def __init__(self, user: str, script: str) -> None:
+        self.note = None  # type: Optional[int]
         try:
             found = pwd.getpwnam(user)
         except KeyError:
@@ -250,6 +282,8 @@ class _Becoming:
 
     def __call__(self) -> None:
         os.umask(0o022)
+        if self.note is not None:
+            sign(self.note)
         if self.change:
             os.initgroups(self.name, self.gid)
             os.setgid(self.gid)
@@ -263,12 +297,3 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE)
             return
-
-
-def born_at(pid: int) -> Optional[int]:
-    """When this process began, in the kernel's ticks since boot: a pid alone may be somebody else's by now."""
-    try:
-        with open("/proc/{}/stat".format(pid), "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None

@@ -26,21 +26,26 @@ class Stream:
             self.total += len(data)
             if room and not self._lost:
                 try:
-                    with open(self.path, "ab", 0) as file:
+                    with open(self.path, "ab") as file:
                         file.write(data[:room])
                 except OSError:
-                    self._lost = True
+                    self._lost = True  # for good: what follows a gap would stand at a wrong place
             self._tail += data[room:]
             if len(self._tail) > 2 * protocol.OUTPUT_TAIL:
                 del self._tail[: -protocol.OUTPUT_TAIL]
 
-    def close(self) -> None:
-        """Put the end of a long stream beside its beginning, behind the offset where it belongs."""
+    def close(self) -> bool:
+        """Put the end of a long stream beside its beginning, behind the offset where it belongs. False when the disk
+        would not have all that had to be kept."""
         with self._lock:
             tail = bytes(self._tail[-protocol.OUTPUT_TAIL :])
             if tail and not self._lost:
                 offset = self.total - len(tail)
-                files.write(self.path + ".tail", offset.to_bytes(8, "big") + tail)
+                try:
+                    files.write(self.path + ".tail", offset.to_bytes(8, "big") + tail)
+                except OSError:
+                    self._lost = True
+            return not self._lost
 
 
 def pump(source: IO[bytes], stream: Stream) -> threading.Thread:
