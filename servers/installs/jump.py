@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any, cast
 
-from paramiko import Channel, ChannelException, SSHException, Transport
+from paramiko import Channel, ChannelException, Message, SSHException, Transport
+from paramiko.common import cMSG_CHANNEL_CLOSE
 
 from servers.installs.hostkeys import HostKey
 from servers.installs.signin import Login
@@ -29,6 +31,30 @@ class JumpTrouble(Trouble):
     def __init__(self, problem: Trouble) -> None:
         cause = f"By way of the jump host: {problem.cause}"
         super().__init__(problem.stage, problem.code, cause, problem.fix, problem.presented)
+
+
+class Ordered:
+    """The transport as one channel sees it: nothing of this channel is sent after its CHANNEL_CLOSE (RFC 4254, 5.3).
+
+    paramiko 5 looks whether a channel is closed, and sends without the lock; between the two another thread may close
+    it. sshd gives a closed channel's number to the next one at once: the late bytes would stand in another server's
+    stream, or, when the number is free, end the connection for all of them.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._turn = threading.Lock()
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send_user_message(self, message: Message) -> None:
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
+            self._transport._send_user_message(message)  # type: ignore[attr-defined]
 
 
 class Jump:
@@ -67,6 +93,7 @@ class Jump:
             if transport.is_active():
                 raise trouble("jump_no_way", said=f"no answer within {timeout:g} s", **about) from problem
             raise trouble("jump_lost", **about) from problem
+        channel.transport = cast(Transport, Ordered(transport))  # what it sends goes through it from here on
         channel.settimeout(timeout)
         return channel
 

@@ -37,9 +37,9 @@ def through(bastion: Sshd, **more: object) -> Jump:
     return Jump(**(given | more))  # type: ignore[arg-type]
 
 
-def install(server: Sshd, jump: Jump, url: str, **more: object) -> Outcome:
+def install(server: Sshd, jump: Jump, url: str, body: str = "", **more: object) -> Outcome:
     return ssh.install(
-        Target(server.host, server.port), login(server), farside.payload(url), dial=jump.dial,
+        Target(server.host, server.port), login(server), farside.payload(url, body), dial=jump.dial,
         accept=lambda key: True, limits=QUICK, **more,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -120,8 +120,10 @@ def test_a_tarpit_behind_it_ends_in_its_time_and_leaves_no_thread(bastion: Sshd,
 
 
 def test_when_it_is_lost_those_who_go_through_it_are_told_and_the_next_one_comes_up(
-    sshd: Sshd, console: str, room: Path
+    sshd: Sshd, console: str, room: Path, tmp_path: Path
 ) -> None:
+    gate = tmp_path / "gate"
+    body = f"import time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
     with Sshd(room / "fragile") as fragile:
         jump = through(fragile)
 
@@ -130,7 +132,8 @@ def test_when_it_is_lost_those_who_go_through_it_are_told_and_the_next_one_comes
                 jump.close()
 
         with pytest.raises(Trouble) as caught:
-            install(sshd, jump, console, on_stage=cut)
+            install(sshd, jump, console, body, on_stage=cut)
         assert caught.value.code == "lost"
+        gate.touch()
         assert install(sshd, jump, console).state is State.INSTALLED
         jump.close()
