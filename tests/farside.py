@@ -16,17 +16,18 @@ from pathlib import Path
 from servers.installs.bootstrap import Payload
 
 AGENT = """
-import json, os, sys
+import os, sys
 arguments = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 with open(arguments["--token-file"]) as token:
     word = token.read()
 seen = os.environ.get("MUSTER_SEEN")
 if seen:
+    import json
     with open(seen, "a") as note:
         note.write(json.dumps({"argv": sys.argv, "token": word, "stdin": "", "python": sys.version_info[:2]}) + "\\n")
 print("installing ...")
 %s
-print(json.dumps({"ok": True, "version": "1.2.3", "mode": "supervised", "receipt": "/receipt.json"}))
+print('{"ok": true, "version": "1.2.3", "mode": "supervised", "receipt": "/receipt.json"}')
 """
 
 
@@ -80,9 +81,9 @@ def health(status: int = 200, tls: ssl.SSLContext | None = None) -> Iterator[str
 
 
 @contextmanager
-def listener(speak: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server on 127.0.0.1 that does `speak` with each connection; its port. It ends with the block."""
-    server = socket.create_server(("127.0.0.1", 0))
+def listener(speak: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A server on this loopback address that does `speak` with each connection; its port. It ends with the block."""
+    server = socket.create_server((host, port), backlog=512)
     lines: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
@@ -135,6 +136,7 @@ while [ $# -gt 0 ]; do
 done
 run() { MUSTER_AGENT_PREFIX=@PREFIX@ SUDO_USER=someone exec "$@"; }
 case "$MOOD" in
+  code) [ "$ask" = no ] || { printf 'Verification code: ' >&2; IFS= read -r word; exit 1; } ;;
   nopasswd) run "$@" ;;
   tty) echo "sudo: sorry, you must have a tty to run sudo" >&2; exit 1 ;;
 esac
@@ -143,6 +145,10 @@ for try in 1 2 3; do
   printf %s "$prompt" >&2
   IFS= read -r word || { echo "sudo: no password was provided" >&2; exit 1; }
   if [ "$word" = "right horse" ]; then
+    if [ "$MOOD" = twice ]; then
+      printf 'Verification code: ' >&2
+      IFS= read -r word || { echo "sudo: no password was provided" >&2; exit 1; }
+    fi
     [ "$MOOD" = denied ] && { echo "someone is not in the sudoers file." >&2; exit 1; }
     run "$@"
   fi

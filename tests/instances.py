@@ -187,6 +187,14 @@ class Instance:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 
+    def agent_id(self) -> str:
+        """Who it is by what stands on its disk; "" for nobody."""
+        try:
+            told = json.loads((self.folder / "var/lib/muster-agent/identity.json").read_text())
+        except OSError:
+            return ""
+        return told["agent_id"] or ""
+
     def boot(self) -> None:
         """As the package's script does it: laid, and started."""
         said = self.run("install", "--image", str(self.folder / "usr/share/muster-agent/image.json"))

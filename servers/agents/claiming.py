@@ -123,14 +123,15 @@ def pace(age: float) -> int:
 
 
 def look_soon(provider: UUID) -> None:
-    """Let a worker match this provider's claims, once within a second however many there are."""
+    """Let a worker match this provider's claims: at once, and then once more for all that come within the second."""
     try:
-        first = client().set(f"agents:claims:look:{provider}", 1, nx=True, px=1000)
+        valkey = client()
+        if valkey.set(f"agents:claims:look:{provider}", 1, nx=True, px=1000):
+            ring_now(LOOK, provider)
+        elif valkey.set(f"agents:claims:look:later:{provider}", 1, nx=True, px=1000):
+            ring_now(LOOK, provider, 1.0)
     except RedisError as fault:
-        log.warning("claims not looked at", provider=str(provider), reason=str(fault))
-        return  # beat asks soon
-    if first:
-        ring_now(LOOK, provider)
+        log.warning("claims not looked at", provider=str(provider), reason=str(fault))  # beat asks soon
 
 
 def prove(public_key: str, instance_id: str, proof: str | None, version: str, address: str) -> Agent | int:

@@ -43,7 +43,7 @@ def let_go(batch: InstallBatch, jobs: list[Job]) -> set[Any]:
         for job in mine:
             if job.errand is not Errand.COLLECT:
                 job.stages[-1] |= {"seconds": None, "ok": None}
-            job.row.stages, job.row.address = job.stages, job.target.host
+            job.row.stages = job.stages
             notify.changed(batch.customer_id, f"install-{job.row.pk}")
         _remember_all(batch, [job for job in mine if job.errand is not Errand.COLLECT])
         heartbeat.leave_together([job.row for job in mine])
@@ -63,10 +63,9 @@ def tell(batch: InstallBatch, jobs: list[Job]) -> None:
         for job in jobs:
             if job.row.pk in free:
                 job.row.stage, job.row.stages = job.stages[-1]["stage"], job.stages
-                job.row.address = job.target.host
                 rows.append(job.row)
                 notify.changed(batch.customer_id, f"install-{job.row.pk}")
-        Install.objects.bulk_update(rows, ["stage", "stages", "address"])
+        Install.objects.bulk_update(rows, ["stage", "stages"])
 
 
 def end(batch: InstallBatch, job: Job, result: Result, seconds: float) -> None:

@@ -8,6 +8,7 @@ after that.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,20 +54,25 @@ def leave(row: Install, lease: Lease, stages: list[dict[str, Any]], **fields: An
 
 
 def leave_together(rows: list[Install]) -> None:
-    """As `leave`, for rows whose `stages` and `address` are set, and that are locked by this transaction: whoever
-    calls asks `heard_of` after it."""
-    for row in rows:
-        pause = _pause(row, row.stages)
-        row.stage, row.attempts = Install.Stage.INSTALL, 0
-        row.leased_until = row.due_at = Now() + pause
-    Install.objects.bulk_update(
-        rows, ["stage", "stages", "address", "detached_at", "leased_until", "due_at", "attempts"]
-    )
-
-
-def _pause(row: Install, stages: list[dict[str, Any]]) -> timedelta:
-    """How long to leave it alone now."""
+    """As `leave`, for rows whose `stages` are set, and that are locked by this transaction: whoever calls asks
+    `heard_of` after it."""
     now = timezone.now()
+    alike = defaultdict[tuple[datetime, int], list[Any]](list)
+    for row in rows:
+        pause = _pause(row, row.stages, now).seconds
+        assert row.detached_at is not None  # noqa: S101 - _pause has set it
+        alike[row.detached_at, pause].append(row.pk)
+    for (since, pause), pks in alike.items():
+        again = Now() + timedelta(seconds=pause)
+        Install.objects.filter(pk__in=pks).update(
+            stage=Install.Stage.INSTALL, detached_at=since, leased_until=again, due_at=again, attempts=0
+        )
+    Install.objects.bulk_update(rows, ["stages"])
+
+
+def _pause(row: Install, stages: list[dict[str, Any]], now: datetime | None = None) -> timedelta:
+    """How long to leave it alone now."""
+    now = now or timezone.now()
     row.stages, row.detached_at = stages, row.detached_at or now
     return min(LATEST, max(SOONEST, now - row.detached_at))
 

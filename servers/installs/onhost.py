@@ -56,10 +56,11 @@ def line_of(event: str, **more: object) -> str:
     return "{%s}" % ", ".join(parts)
 
 
-def say(line: str) -> None:
+def say(line: str, now: bool = True) -> None:
     # A line of its own, whatever a start-up file printed before without ending its line.
     sys.stdout.write("\n%s %s\n" % (MARK, line))
-    sys.stdout.flush()
+    if now:
+        sys.stdout.flush()
 
 
 def find_sudo() -> str:

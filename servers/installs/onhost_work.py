@@ -14,21 +14,62 @@ if TYPE_CHECKING:  # on the server these names are here already
     )  # fmt: skip
 
 KEEP = 65536
+DOOR = 30.0  # seconds that sudo may take to let the installer in
 
 
-def start(command: "list[str]", environment: "dict[str, str]") -> "tuple[int, int, int, int]":
+def show_as(name: str) -> None:
+    """What `top`, `ps -e` and `pgrep` call this process from now on."""
+    try:
+        with open("/proc/self/comm", "w") as own:
+            own.write(name)
+    except OSError:
+        return  # it goes by Python's name, and no worse
+
+
+def become(archive: str, words: "list[str]") -> int:
+    """Be `python3 ARCHIVE WORDS …`, in this Python that has started already; what it ends with."""
+    import zipimport
+
+    show_as("muster-install")
+    sys.argv = [archive, *words]
+    sys.path.insert(0, archive)
+    main = sys.modules["__main__"] = type(sys)("__main__")
+    main.__file__ = os.path.join(archive, "__main__.py")
+    try:
+        exec(zipimport.zipimporter(archive).get_code("__main__"), main.__dict__)  # noqa: S102 - it was sent to be run
+        status = 0  # type: object
+    except SystemExit as last:
+        status = 0 if last.code is None else last.code
+    except BaseException:  # noqa: BLE001 - as Python does it: told on its errors, and read by whoever started it
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    if not isinstance(status, int):
+        sys.stderr.write("%s\n" % status)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status & 255
+
+
+def start(command: "list[str]", ahead: int) -> "tuple[int, int, int, int]":
     """Start a program: its process id, and our ends of its standard input, output and errors.
 
-    As subprocess does it, whose import alone takes longer than most installers.
+    As subprocess does it, whose import alone takes longer than most installers. With `ahead` the words of the command
+    from there on are a Python archive and its arguments, and no Python has to start for it.
     """
     import _signal  # type: ignore[import-not-found]
 
+    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
     pipes = [os.pipe() for _ in range(3)]
     child = os.fork()
     if not child:
         try:
             for number, end in enumerate((pipes[0][0], pipes[1][1], pipes[2][1])):
                 os.dup2(end, number)
+            os.closerange(3, 256)  # the lock on the folder among them: what it leaves running must not hold that
+            if ahead:
+                os.environ.update(environment)
+                os._exit(become(command[ahead], command[ahead + 1 :]))
             for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by this Python, not by what it starts
                 _signal.signal(ignored, _signal.SIG_DFL)
             os.execve(command[0], command, environment)  # noqa: S606 - nothing here is for a shell
@@ -42,15 +83,16 @@ def start(command: "list[str]", environment: "dict[str, str]") -> "tuple[int, in
 
 
 def run(
-    command: "list[str]", prompt: str, password: object, seconds: float, mark: str, let_in: object
+    command: "list[str]", ahead: int, prompt: str, password: object, seconds: float, mark: str, let_in: object
 ) -> "tuple[int, str, str]":
-    """Run the installer, both streams read at once; the password goes to sudo's prompt, once, and to nothing else.
+    """Run the installer, both streams read at once; the password goes to sudo's prompt, once, and to nothing else:
+    its input ends behind it, so that whoever asks for more ends too.
 
-    `let_in()` is called once `mark` stands on its standard output: sudo has let it in.
+    `let_in()` is called once `mark` stands on its standard output: sudo has let it in. It has half a minute for that.
     """
-    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
-    child, entry, *names = start(command, environment)
+    child, entry, *names = start(command, ahead)
     until = time.time() + seconds
+    door = time.time() + min(DOOR, seconds / 2)
     kept = dict.fromkeys(names, b"")
     poll = select.poll()
     for number in names:
@@ -65,7 +107,12 @@ def run(
         if status is None and time.time() > until:
             end(child)
             raise Stop("agent_broke", "it was still running after %d s" % seconds)
-        ready = poll.poll(0 if status is not None else 250 if opened else 5)
+        if status is None and mark and time.time() > door:
+            os.close(entry)  # sudo is not ours to kill, but it ends when nobody can answer
+            end(child)
+            raise Stop("sudo_asks_more", last_line(kept[names[1]].decode("utf-8", "replace").replace(prompt, "")))
+        pause = max(1, min(500 if opened else 5, int((until - time.time()) * 1000)))
+        ready = poll.poll(pause if status is None else 0)
         if status is not None and not ready:
             break
         for number, _ in ready:
@@ -80,10 +127,12 @@ def run(
         if prompt and kept[names[1]].count(prompt.encode()) > asked:
             asked += 1
             if asked > 1:
-                os.close(entry)
-                end(child)
+                if status is None:
+                    end(child)
                 raise Stop("sudo_wrong_password")
             os.write(entry, str(password).encode() + b"\n")
+            os.close(entry)
+            entry = os.open(os.devnull, os.O_RDONLY)
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
     return code, kept[names[0]].decode("utf-8", "replace"), kept[names[1]].decode("utf-8", "replace")
 
@@ -96,15 +145,22 @@ def end(child: int) -> None:
             raise
 
 
-def judge_sudo(errors: str) -> None:
+def last_line(text: str) -> str:
+    return ([line.strip() for line in text.splitlines() if line.strip()] or [""])[-1]
+
+
+def judge_sudo(errors: str, prompt: str) -> None:
     """Stop when it was sudo that said no. The words are those of sudo 1.8, 1.9 and sudo-rs in the C locale."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
+    given = bool(prompt) and prompt in errors
+    errors = errors.replace(prompt, "") if given else errors
+    said = last_line(errors)
     if "must have a tty" in errors:
         raise Stop("sudo_needs_tty", said)
     for words in ("not in the sudoers", "may not run sudo", "not allowed to execute", "not allowed to run"):
         if words in errors:
             raise Stop("sudo_denied", said)
+    if given and "no password was provided" in errors:
+        raise Stop("sudo_asks_more", errors.strip().splitlines()[0].partition("sudo: ")[0])
     for words in ("password is required", "authentication is required", "terminal is required", "askpass"):
         if words in errors:
             raise Stop("sudo_needs_password", said)
@@ -135,7 +191,7 @@ def install(
     command += ["--url", str(order["url"]), "--token-file", os.path.join(folder, "token")]
     if str(order["url"]).startswith("http:"):
         command.append("--allow-http")  # whoever runs the console chose that address
-    mark = ""
+    mark, ahead = "", 0 if front else 4
     if front:
         # A shell that says so before it becomes the installer: sudo itself tells nobody that it was content.
         mark = os.urandom(8).hex()
@@ -143,13 +199,13 @@ def install(
     else:
         let_in()  # type: ignore[operator]
     try:
-        code, output, errors = run(command, prompt, order["sudo"], float(str(order["patience"])), mark, let_in)
+        code, output, errors = run(command, ahead, prompt, order["sudo"], float(str(order["patience"])), mark, let_in)
         for line in reversed(output.splitlines()):
             told = verdict(line)
             if told:
                 return told[0], line_of("result", result=told[1])
         if front:
-            judge_sudo(errors)
+            judge_sudo(errors, prompt)
         tail = " ".join((errors or output).split())[-300:]
         raise Stop("agent_broke", "exit code %d: %s" % (code, tail or "no words"))
     except Stop as stop:
@@ -232,7 +288,7 @@ def collect(name: str) -> None:
 def work() -> None:
     source = sys.stdin.buffer
     order = eval(source.readline().decode(), {})  # noqa: S307 - whoever sent this program sent this line too
-    say(line_of("hello", python="%d.%d.%d" % sys.version_info[:3], uid=os.geteuid()))
+    say(line_of("hello", python="%d.%d.%d" % sys.version_info[:3], uid=os.geteuid()), now=False)
     if order["errand"] == "collect":
         return collect(order["name"])
     as_root = os.geteuid() != 0 and not os.environ.get("MUSTER_AGENT_PREFIX")

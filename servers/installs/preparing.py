@@ -96,6 +96,9 @@ class Ground:
         found = servers.select_related("account__endpoint", "account__customer__provider", "customer").in_bulk()
         for row in rows:
             row.server = found.get(row.server_id) or row.server  # one that was deleted a moment ago takes its row along
+            if row.server.address != row.address:  # it moved since it was asked for
+                row.address = row.server.address or row.address
+                row.save(update_fields=["address"])
         self._heard = heartbeat.heard_of(rows)
         self._keys = defaultdict(dict)
         keys = HostKey.objects.filter(server__in=found)

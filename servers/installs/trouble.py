@@ -213,6 +213,11 @@ WORDS: dict[str, tuple[Stage, str, str]] = {
         "sudo asked again: it did not accept the sudo password of user {user}.",
         "Try again with the right sudo password.",
     ),
+    "sudo_asks_more": (
+        Stage.INSTALL,
+        "sudo asked user {user} for more than the password, or never answered. It said: {said}",
+        "Allow sudo by password alone, or without one (NOPASSWD), for this user; or sign in as root.",
+    ),
     "sudo_denied": (
         Stage.INSTALL,
         "User {user} may not use sudo to install. sudo said: {said}",

@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 LEASE = 45.0  # seconds
 THREADS = 50  # in a process: more of them fail each other (NUMBERS.md, "SSH")
 CLAIMING = 900.0  # seconds after which a slice takes no more rows; the sweep rings for the rest
-TOLD = 0.3  # seconds between writes of the stages that rows are in
+TOLD, TOLD_MANY = 0.3, 1.0  # seconds between writes of the stages that rows are in: of a few rows, of many
+FEW = 10
 QUIET = 2.0  # seconds between looks at the rows while nothing happens
 _slots = threading.BoundedSemaphore(THREADS)
 
@@ -137,7 +138,7 @@ class _Slice:
         let_go = ending.let_go(self.batch, left) if left else set()
         for job, result, seconds in ended:
             self.end(job, result, seconds, job.row.pk in let_go)
-        if time.monotonic() - self.told > TOLD:
+        if time.monotonic() - self.told > (TOLD if len(self.jobs) <= FEW else TOLD_MANY):
             ending.tell(self.batch, [job for job in self.changed.values() if not job.lost])
             self.changed, self.told = {}, time.monotonic()
         return bool(ended)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# dpkg says "remove" or "upgrade", rpm how many versions stay. An upgrade keeps who this machine is.
+# dpkg says "remove", rpm that no version stays (0). Anything else (an upgrade, one that failed, another package in the
+# way) keeps who this machine is.
 set -e
 case "$1" in
-    upgrade | 1) exit 0 ;;
+    remove | 0) python3 {{ program }} uninstall ;;
 esac
-python3 {{ program }} uninstall

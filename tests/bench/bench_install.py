@@ -160,7 +160,8 @@ def slow(servers: list[Any], hosts: list[Sshd], person: Any, url: str, folder: P
     from servers.installs import install, preparing, working
     from tests.farside import stand_in
 
-    agent = stand_in(f"import time; time.sleep({TAKES})")
+    began = "open(os.path.join(os.environ['HOME'], '..', 'seen'), 'w').close()"
+    agent = stand_in(f"{began}; import time; time.sleep({TAKES})")  # it takes its time, and next to no CPU
     (folder / "slow.pyz").write_bytes(agent)
     made = Artifact(folder / "slow.pyz", "0", hashlib.sha256(agent).hexdigest())
     floor = handshakes(hosts) + TAKES
@@ -240,9 +241,7 @@ def hosts_of(folder: Path, count: int) -> Iterator[list[Sshd]]:
             for name in ("user", "user.pub"):
                 shutil.copy(key.with_name(name), own / name)
             address = f"127.0.{1 + number // 250}.{1 + number % 250}"
-            hosts.append(
-                stack.enter_context(Sshd(own, host=address, port=port, env={"MUSTER_SEEN": str(own / "seen")}))
-            )
+            hosts.append(stack.enter_context(Sshd(own, host=address, port=port)))
         yield hosts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,12 +75,15 @@ def test_whoever_goes_on_during_the_look_takes_along_what_is_found_later(
     until(lambda: row_of(batch).state == JobState.DONE)
 
 
-def test_a_thousand_that_do_not_answer_hold_nobody_up_for_long(people: People, host: Sshd) -> None:
-    here = [at("127.0.0.1", people) for _ in range(60)]
+def test_a_thousand_that_do_not_answer_hold_nobody_up_for_long(
+    people: People, host: Sshd, full_or: Callable[[int, int], int]
+) -> None:
+    count = full_or(1000, 60)
+    here = [at("127.0.0.1", people) for _ in range(count)]
     with farside.listener(lambda line: line.recv(1)) as tarpit:
         batch = begin(people, host, *here, port=tarpit, look_first=True)
         work(batch)
-    assert batch.installs.filter(state="failed", cause__contains="said nothing").count() == 60 and is_over(batch)
+    assert batch.installs.filter(state="failed", cause__contains="said nothing").count() == count and is_over(batch)
 
 
 def test_an_install_through_a_jump_host_asks_for_both_keys_and_keeps_them(

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from redis import Redis, ResponseError
 
 from accounts.signals import account_removed
 from console.lib.denials import Denied
@@ -127,3 +130,18 @@ def test_no_secret_is_in_the_database_or_in_the_log(
             cursor.execute(f'SELECT count(*) FROM "{table}" AS t WHERE t::text LIKE %s', ["%canary%"])  # noqa: S608
             assert cursor.fetchone() == (0,), table
     assert "canary" not in caplog.text
+    held = list(everything_in_valkey())
+    assert held and not [name for name, value in held if "canary" in name + value]
+
+
+def everything_in_valkey() -> Iterator[tuple[str, str]]:
+    """Each key with its value as text: queues, hints, the answers of tasks."""
+    read = {"string": "get", "list": "lrange", "set": "smembers", "zset": "zrange", "hash": "hgetall"}
+    with Redis.from_url(settings.REDIS_URL, decode_responses=True, encoding_errors="replace") as valkey:
+        for name in valkey.scan_iter():
+            kind = valkey.type(name)
+            span = (0, -1) if kind in ("list", "zset") else ()
+            try:
+                yield name, str(getattr(valkey, read[kind])(name, *span))
+            except ResponseError:
+                continue  # it went meanwhile, and something else came

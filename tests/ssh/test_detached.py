@@ -42,10 +42,8 @@ def left(server: Sshd) -> list[str]:
 
 def at_work(server: Sshd) -> list[psutil.Process]:
     """Every process of an installer on this server."""
-    folder = str(server.folder / "tmp")
-    return [
-        one for one in psutil.process_iter(["cmdline"]) if any(folder in word for word in one.info["cmdline"] or [])
-    ]
+    found = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "muster-install"]
+    return [one for one in found if lives(one) and one.environ().get("TMPDIR") == str(server.folder / "tmp")]
 
 
 def lives(process: psutil.Process) -> bool:

@@ -57,7 +57,7 @@ def build_for(provider: Provider, form: str) -> Helper:
     """The provider's Helper as one of FORMS. Wrong when there is no such form."""
     if form not in FORMS:
         raise Wrong({"form": [f"Choose one of {', '.join(FORMS)}."]})
-    return _built(form, provider, provider.name, image(provider), build.artifact().sha256)
+    return _built(form, provider, provider.name, image(provider), build.artifact().sha256, protocol.VERSION)
 
 
 @lru_cache(maxsize=32)
@@ -121,13 +121,11 @@ def _description(here: Path, version: str) -> dict[str, Any]:
     """nFPM's configuration (nfpm.goreleaser.com/docs/configuration); JSON is YAML too."""
     moment = "1980-01-01T00:00:00Z"
 
-    def entry(name: str, mode: int) -> dict[str, Any]:
-        source = str(here / Path(name).name)
-        return {
-            "src": source,
-            "dst": name,
-            "file_info": {"mode": mode, "mtime": moment, "owner": "root", "group": "root"},
-        }
+    def entry(name: str, mode: int, **more: str) -> dict[str, Any]:
+        return {"dst": name, "file_info": {"mode": mode, "mtime": moment, "owner": "root", "group": "root"}, **more}
+
+    def file(name: str, mode: int) -> dict[str, Any]:
+        return entry(name, mode, src=str(here / Path(name).name))
 
     return {
         "name": "muster-agent",
@@ -141,7 +139,7 @@ def _description(here: Path, version: str) -> dict[str, Any]:
         "description": "Muster agent\nLets each instance of this image appear managed in its customer's console.",
         "homepage": settings.PUBLIC_URL,
         "mtime": moment,
-        "contents": [entry(PROGRAM, 0o755), entry(SETTINGS, 0o644)],
+        "contents": [entry(HOME, 0o755, type="dir"), file(PROGRAM, 0o755), file(SETTINGS, 0o644)],
         "scripts": {"postinstall": str(here / "after_install"), "preremove": str(here / "before_remove")},
         "overrides": {"deb": {"depends": ["python3 (>= 3.6)"]}, "rpm": {"depends": ["python3 >= 3.6"]}},
         "rpm": {"buildhost": "muster", "compression": "gzip"},

@@ -13,12 +13,15 @@ from .log import Log
 from .paths import Paths
 
 SOONEST, SLOWEST = 1.0, 300.0  # seconds between two rounds
-ASK = 2.0  # seconds between looks for the nonce while a round rests
+LOOK = 2.0  # seconds between looks for the nonce while a round rests, at least
+LOOKS = 5  # and at most so many of them in a round
+UNTOLD = 30.0  # seconds between two calls, where the console does not say
+CLAIM = 60.0  # seconds after which the same claim is sent again: the console may have shed it
 
 
 class Claim:
-    """One machine's. `round` sends the claim and answers a nonce, if there is one: the answer that ends it has status
-    200, and `retry` are the seconds until another round."""
+    """One machine's. `round` does what is due: it claims, asks whether we are in, or looks at this instance whether a
+    nonce stands there by now. The answer that ends it has status 200, and `retry` are the seconds until the next."""
 
     def __init__(self, paths: Paths, console: Console, identity: Identity, settings: Dict[str, Any], log: Log) -> None:
         self._paths = paths
@@ -28,21 +31,40 @@ class Claim:
         self._log = log
         self._shown = False
         self._answered = ""  # the nonce that was answered last
+        self._claimed = {}  # type: Dict[str, Any]  # what was claimed last, and when, by the clock's `since`
+        self._claimed_at = 0.0
+        self._due = 0.0  # the next call, by the same clock
         self.retry = SOONEST
         self.platform, self._channel = channel_of(paths, settings)
 
     def round(self, clock: Clock) -> Answer:
-        """Unreached as the console says it; any answer but 200 and 202 is a refusal."""
-        answer = self._post(protocol.CLAIM_PATH, self._body(clock))
-        if answer.status != 202:
-            return answer
-        self._pace(answer)
-        self._show()
-        return self.prove()
+        """Unreached as the console says it; any answer but 200 and 202 is a refusal.
 
-    def prove(self) -> Answer:
+        The nonce is looked for more often than the console is asked: that costs nobody but this host's own cloud.
+        """
+        now = clock.since()
+        nonce = self._channel.nonce() if self._channel and self._claimed else None
+        if now < self._due and (not nonce or nonce == self._answered):
+            self.retry = min(self.retry, self._due - now + 0.1)
+            return Answer(202, {}, "", 0.0)
+        body = self._body()
+        first = not self._claimed
+        if body != self._claimed or now >= self._claimed_at + CLAIM:
+            answer = self._post(protocol.CLAIM_PATH, dict(body, at=int(clock.now())))
+            if answer.status != 202:
+                return answer
+            self._claimed, self._claimed_at = body, now
+            self._show()
+            nonce = nonce or (self._channel.nonce() if self._channel else None)
+        if not first or nonce:
+            answer = self._prove(nonce)
+            if answer.status != 202:
+                return answer
+        self._pace(answer, now)
+        return answer
+
+    def _prove(self, nonce: Optional[str]) -> Answer:
         """Answer the nonce that stands at this instance; without one, ask whether a person let us in."""
-        nonce = self._channel.nonce() if self._channel else None
         body = {"public_key": self._identity.public_key, "instance_id": self.instance_id, "version": protocol.VERSION}
         if nonce:
             text = protocol.proof_text(self._identity.public_key, self.instance_id, nonce)
@@ -50,10 +72,7 @@ class Claim:
             if nonce != self._answered:
                 self._log.say("Answering the challenge of the console.")
                 self._answered = nonce
-        answer = self._post(protocol.PROOF_PATH, body)
-        if answer.status == 202:
-            self._pace(answer)
-        return answer
+        return self._post(protocol.PROOF_PATH, body)
 
     @property
     def instance_id(self) -> str:
@@ -67,7 +86,7 @@ class Claim:
         with contextlib.suppress(OSError):
             os.unlink(self._paths.motd)
 
-    def _body(self, clock: Clock) -> Dict[str, Any]:
+    def _body(self) -> Dict[str, Any]:
         nics = facts.nics()[: protocol.MAX_NICS]
         addresses = [address.split("/")[0] for nic in nics for address in nic["addresses"]]
         return {
@@ -81,7 +100,6 @@ class Claim:
             "addresses": addresses[: protocol.MAX_NICS],
             "hostname": socket.gethostname()[: protocol.MAX_TEXT],
             "boot_id": machine.boot_id() or "",
-            "at": int(clock.now()),
         }
 
     def _post(self, path: str, body: Dict[str, Any]) -> Answer:
@@ -92,10 +110,13 @@ class Claim:
         except Stale:
             return self._console.post(path, data, signed)
 
-    def _pace(self, answer: Answer) -> None:
+    def _pace(self, answer: Answer, now: float) -> None:
         wanted = answer.body.get("retry")
-        if isinstance(wanted, (int, float)) and wanted == wanted:
-            self.retry = float(min(SLOWEST, max(SOONEST, wanted)))
+        if not isinstance(wanted, (int, float)) or wanted != wanted:
+            wanted = UNTOLD
+        pause = float(min(SLOWEST, max(SOONEST, wanted)))
+        self._due = now + pause
+        self.retry = min(pause, max(LOOK, pause / LOOKS))
 
     def _show(self) -> None:
         """The code by which the customer knows this machine in the console: on its own console, and at sign-in."""
@@ -125,4 +146,3 @@ def channel_of(paths: Paths, settings: Dict[str, Any]) -> Tuple[str, Optional[ch
 
 def _text(value: Any) -> Optional[str]:
     return value if isinstance(value, str) and value else None
-

@@ -38,7 +38,11 @@ WantedBy=multi-user.target
 
 def is_in_charge(paths: Paths) -> bool:
     """Whether systemd is PID 1 and the install is the host's own (sd_booted(3))."""
-    return paths.is_whole_host and os.path.isdir("/run/systemd/system")
+    return paths.is_whole_host and runs()
+
+
+def runs() -> bool:
+    return os.path.isdir("/run/systemd/system")
 
 
 def unit(paths: Paths) -> str:
@@ -54,8 +58,8 @@ def start(paths: Paths) -> None:
 
 
 def stop(paths: Paths) -> None:
-    """Stop and disable the unit; fine when there is none."""
-    if os.path.exists(paths.unit):
+    """Stop and disable the unit; fine when there is none. Where nothing runs, as in an image, its files only go."""
+    if os.path.exists(paths.unit) and is_in_charge(paths):
         call("systemctl", "disable", NAME)
         call("systemctl", "stop", NAME)
 
@@ -74,7 +78,8 @@ def pause() -> None:
 
 def forget() -> None:
     """After the unit's file is gone."""
-    call("systemctl", "daemon-reload")
+    if runs():
+        call("systemctl", "daemon-reload")
 
 
 def leave(paths: Paths) -> None:

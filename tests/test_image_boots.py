@@ -1,0 +1,172 @@
+"""The Helper in Debian systems that really boot: under systemd, OpenRC and sysvinit, each in a network of its own."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from servers import sync
+from servers.agents.images import helper
+from servers.agents.models import Agent
+from tests import debian
+from tests.claim_places import Place, place_at
+from tests.conftest import People
+from tests.instances import Instance, passing
+from tests.processes import wait
+from tests.stack import console
+from tests.systems import REBOOTED, Booted, System, system
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not shutil.which("systemd-nspawn"), reason="apt install systemd-container"),
+]
+AGENT = "/usr/bin/muster-agent"
+MINE = "/opt/muster-agent/"  # in the command line of each process of the agent
+
+
+class Machine:
+    """An instance of an image that has the package in."""
+
+    def __init__(self, there: System, instance: Instance, stack: ExitStack) -> None:
+        self.there, self.instance = there, instance
+        self._stack = stack
+
+    def boot(self) -> Booted:
+        booted = Booted(self.there, self.instance.name)
+        self._stack.callback(booted.end)
+        return booted
+
+    @property
+    def agent(self) -> Agent | None:
+        return Agent.objects.filter(server__external_id=self.instance.launched.external_id).first()
+
+    def reports(self, booted: Booted, since: datetime, seconds: float = 90) -> Agent:
+        """Its agent, once it was heard after this moment."""
+
+        def heard() -> Agent | None:
+            found = self.agent
+            return found if found and found.last_seen_at and found.last_seen_at > since else None
+
+        try:
+            return wait(heard, seconds, "it reports")  # type: ignore[return-value]  # a truthy one
+        except AssertionError:
+            log = self.there.root / "var/log/muster-agent.log"
+            raise AssertionError(f"{booted.said[-2000:]}\n{log.read_text() if log.exists() else 'no log'}") from None
+
+
+@pytest.fixture
+def machine(
+    request: pytest.FixtureRequest, people: People, settings: Any, tmp_path: Path, tmp_path_factory: Any
+) -> Iterator[Machine]:
+    """`request.param` is its init. The package is in the image, which was sealed; nothing has run yet."""
+    lower = debian.made(request.param, tmp_path_factory.getbasetemp() / "systems")
+    with ExitStack() as stack:
+        settings.PUBLIC_URL = url = stack.enter_context(console(AGENT_INTERVAL="1"))
+        place: Place = stack.enter_context(place_at("openstack", people.customer, tmp_path))
+        place.residents._clock = lambda: time.monotonic() * 8
+        launched = place.launch("web-1", "10.77.0.2")
+        sync.now(place.account)
+        gates = stack.enter_context(passing())
+        instance = Instance(f"mst-{secrets.token_hex(4)}", launched, tmp_path / "no-disk", gates)
+        stack.callback(instance.end)
+        resident = place.residents.at(launched.address)
+        assert resident is not None
+        place.residents.put("127.77.0.2", resident.cloud, resident.id)
+        instance.plug(url.removeprefix("http://"), place.service, "127.77.0.2")
+        (tmp_path / "system").mkdir()
+        there = stack.enter_context(system(tmp_path / "system", lower))
+        made = helper.build_for(place.provider, "deb")
+        there.run("dpkg", "-i", there.put(made.name, made.content))
+        there.run(AGENT, "seal")
+        yield Machine(there, instance, stack)
+
+
+def inits(*names: str) -> Callable[..., Any]:
+    return pytest.mark.parametrize("machine", names, indirect=True)
+
+
+@inits("systemd", "openrc", "sysvinit")
+def test_an_instance_is_managed_from_its_first_boot_and_after_a_reboot_is_the_same(machine: Machine) -> None:
+    began = timezone.now()
+    booted = machine.boot()
+    agent = machine.reports(booted, began)
+    booted.run("reboot", check=False)
+    assert booted.ended(60) == REBOOTED
+    again = timezone.now()
+    assert machine.reports(machine.boot(), again).pk == agent.pk
+    assert Agent.objects.count() == 1
+
+
+@inits("systemd", "openrc", "sysvinit")
+def test_whatever_of_the_agent_crashes_it_is_back(machine: Machine) -> None:
+    booted = machine.boot()
+    agent = machine.reports(booted, timezone.now())
+    running = booted.processes(MINE)
+    assert len(running) == 2
+    running[1].kill()  # the supervisor starts it again
+    assert machine.reports(booted, timezone.now()).pk == agent.pk
+    if (machine.there.root / "lib/systemd/systemd").exists():
+        supervisor = booted.processes(MINE)[0]
+        assert supervisor.pid == running[0].pid
+        supervisor.kill()  # systemd starts it again
+        wait(lambda: not supervisor.is_running(), 10, "it is gone")
+        assert machine.reports(booted, timezone.now()).pk == agent.pk
+        assert "NRestarts=1" in booted.run("systemctl", "show", "-p", "NRestarts", "muster-agent").stdout
+
+
+@inits("systemd")
+def test_systemd_stops_it_cleanly_and_starts_it_again(machine: Machine) -> None:
+    booted = machine.boot()
+    machine.reports(booted, timezone.now())
+    began = timezone.now()
+    booted.run("systemctl", "stop", "muster-agent")
+    assert (timezone.now() - began).total_seconds() < 5
+    assert not booted.processes(MINE)
+    names = ("ActiveState", "Result", "ExecMainStatus")
+    said = booted.run("systemctl", "show", *(f"-p{name}" for name in names), "muster-agent").stdout
+    assert set(said.split()) == {"ActiveState=inactive", "Result=success", "ExecMainStatus=0"}
+    assert booted.run("systemctl", "is-enabled", "muster-agent").stdout.strip() == "enabled"
+    booted.run("systemctl", "start", "muster-agent")
+    machine.reports(booted, timezone.now())
+
+
+@inits("openrc", "sysvinit")
+def test_the_older_inits_stop_it_start_it_and_say_how_it_stands(machine: Machine) -> None:
+    booted = machine.boot()
+    machine.reports(booted, timezone.now())
+    booted.run("service", "muster-agent", "stop")
+    assert not booted.processes(MINE)
+    booted.run("service", "muster-agent", "start")
+    machine.reports(booted, timezone.now())
+    booted.run("service", "muster-agent", "restart")
+    machine.reports(booted, timezone.now())
+    assert "eport" in booted.run("service", "muster-agent", "status", check=False).stdout
+
+
+@inits("systemd", "openrc", "sysvinit")
+def test_installed_upgraded_and_purged_on_a_machine_that_runs(machine: Machine) -> None:
+    there = machine.there
+    there.run("dpkg", "--purge", "muster-agent")
+    skip = ("var/lib/dpkg", "var/log", "var/cache", "run", "tmp", "etc/rc*.d", "etc/init.d/.depend*", "run/openrc")
+    before = there.files(*skip)
+    booted = machine.boot()
+    [package] = (there.root / "root").glob("*.deb")
+    booted.run("dpkg", "-i", f"/root/{package.name}")
+    agent = machine.reports(booted, timezone.now())
+    booted.run("dpkg", "-i", f"/root/{package.name}")
+    assert machine.reports(booted, timezone.now()).pk == agent.pk
+    booted.run("dpkg", "--purge", "muster-agent")
+    assert not booted.processes(MINE)
+    assert not {name for name in there.files(*skip) - before if "muster" in name}
+    assert not {name for name in there.files() if "muster" in name and "var/lib/dpkg" not in name}
