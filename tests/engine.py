@@ -1,6 +1,7 @@
 """A pytest plugin (loaded by `-p tests.engine`): real PostgreSQL and Valkey for this run, gone when it ends.
 
-With DATABASE_URL and REDIS_URL set, those servers are used instead. Under xdist only the controller starts servers.
+With DATABASE_URL and REDIS_URL set, those servers are used instead. Under xdist only the controller starts servers;
+each of its workers has a database of its own in both, so that a cache that one of them empties is nobody else's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,7 +25,11 @@ _home: Path | None = None
 def pytest_load_initial_conftests() -> None:
     """Before pytest-django reads the settings."""
     global _home
-    if "PYTEST_XDIST_WORKER" in os.environ or _home is not None:
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        number = 1 + int(worker.removeprefix("gw")) % 3  # stack.py takes the last ones of the sixteen
+        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
+        return
+    if _home is not None:
         return
     _home = Path(tempfile.mkdtemp(prefix="muster-test-"))
     _home.chmod(0o711)
