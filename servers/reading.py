@@ -46,6 +46,8 @@ class Reading:
         found = self.found
         gone = f", {len(found.gone)} gone" if found.gone else ""
         counts = f"{found.added} new, {self.changed} changed, {len(found.vanished)} missing{gone}."
+        if unread := len(found.unread):
+            counts += f" {unread} could not be read and stand as they were: the listing left them out."
         return f"{found.listed} servers: {counts}" if self.mode == SyncRun.Mode.FULL else f"Changes only: {counts}"
 
 
