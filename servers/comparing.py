@@ -30,7 +30,8 @@ class Difference:
 
     `prints`: external id → fingerprint of the rows that were read. `reprinted`: those whose facts are what we have,
     read from a row that is not what it was. `absent`: those that were missing already and are still, with the moment
-    since when. `gone`: those among them that the cloud says do not exist (servers.confirming).
+    since when. `gone`: those among them that the cloud says do not exist (servers.confirming). `unread`: those that a
+    whole listing lacks and that stand as they were, because the cloud did not say by id whether they exist.
     """
 
     present: int = 0  # servers that we had and that were not missing
@@ -44,6 +45,7 @@ class Difference:
     vanished: list[str] = field(default_factory=list)
     absent: list[tuple[str, datetime]] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -54,6 +56,14 @@ class Difference:
     def listed(self) -> int:
         """How many servers the account has now."""
         return self.present + self.added + self.returned + len(self.back) - len(self.vanished)
+
+    def include(self, some: Difference) -> None:
+        """Add what was told of some servers by id (`compare_some`)."""
+        self.seen += some.seen
+        self.added += some.added
+        self.returned += some.returned
+        self.changed += some.changed
+        self.back += some.back
 
     @property
     def suspicious(self) -> bool:

@@ -23,6 +23,10 @@ OVERLAP: Final = timedelta(seconds=120)  # asked for again: the cloud's clock is
 # Changes do not tell everything: Nova leaves a server's `updated` as it is when an address moves. So a whole listing
 # comes every hour, which is more often than the night that every platform needs.
 SWEEP: Final = timedelta(hours=1)
+# Where changes are what was ordered through the cloud (events, tasks), a server that stops by itself is in none: until
+# the next whole listing it is shown as running.
+SWEEP_ORDERED: Final = timedelta(minutes=12)
+LEAST_CALLS: Final = 2  # that changes of such a cloud take: a whole listing of so many pages costs no more
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Reading:
         found = self.found
         gone = f", {len(found.gone)} gone" if found.gone else ""
         counts = f"{found.added} new, {self.changed} changed, {len(found.vanished)} missing{gone}."
+        if unread := len(found.unread):
+            counts += f" {unread} could not be read and stand as they were: the listing left them out."
         return f"{found.listed} servers: {counts}" if self.mode == SyncRun.Mode.FULL else f"Changes only: {counts}"
 
 
@@ -62,10 +68,15 @@ def read(account: CloudAccount, run: SyncRun, driver: clouds.Driver, now: dateti
 
 def _may_ask_for_changes(account: CloudAccount, run: SyncRun, driver: clouds.Driver, now: datetime) -> bool:
     """Not when a person asked, a worker died over it, or it was long ago; not while servers are missing, which only a
-    whole listing settles; and not where the cloud cannot tell."""
-    scheduled = run.trigger == SyncRun.Trigger.SCHEDULE and run.attempts <= 1
-    fresh = account.swept_at is not None and now - account.swept_at < SWEEP
-    return scheduled and fresh and _tells_changes(driver) and not _misses_some(account)
+    whole listing settles; and not where the cloud cannot tell, or where a whole listing, which says more, costs as
+    few calls."""
+    if run.trigger != SyncRun.Trigger.SCHEDULE or run.attempts > 1 or not _tells_changes(driver):
+        return False
+    complete = bool(getattr(driver, "changes_are_complete", True))
+    fresh = account.swept_at is not None and now - account.swept_at < (SWEEP if complete else SWEEP_ORDERED)
+    if not fresh or (not complete and account.server_count <= LEAST_CALLS * getattr(driver, "page", 0)):
+        return False
+    return not _misses_some(account)
 
 
 def _tells_changes(driver: clouds.Driver) -> bool:

@@ -5,6 +5,7 @@ Walk: beat → `due` (who looks at what, what is under way) → ring → `refres
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -40,11 +41,15 @@ PATIENCE: Final = 1.0  # seconds that a refresh waits for the account's turn
 
 
 def due(now: datetime) -> int:
-    """Ring for each account that has servers to be refreshed; returns for how many. Beat asks every five seconds."""
+    """Ring for each account that has servers to be refreshed and whose turn it is, ACCOUNTS at most; returns for how
+    many. Beat asks every five seconds."""
     wanted = _wanted(now)
     resting = breaker.paused({endpoint for endpoint, _ in wanted.values()})
     rung = 0
-    for account_id, (endpoint, ids) in list(wanted.items())[:ACCOUNTS]:
+    # In any order: where more are wanted than one look asks, the same ones would always come first.
+    for account_id, (endpoint, ids) in random.sample(list(wanted.items()), len(wanted)):  # noqa: S311
+        if rung >= ACCOUNTS:
+            break
         if endpoint in resting:
             continue
         if len(ids) > BY_ID:

@@ -1,8 +1,8 @@
 """Sync of one account: list it, compare by digest, write what changed in one short transaction.
 
 Walk: `turns.due` → ring → `perform` (claimed) → `linking.verify` or `linking.live` → `reading.read`: all pages, or only
-what changed since → `writing.write` → hints. A fault becomes the account's status, with the reason, and changes no
-server.
+what changed since → `confirming.look` for those that a listing lacks → `writing.write` → hints. A fault becomes the
+account's status, with the reason, and changes no server.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
         mode, found = reading.read(account, run, driver, began)
         if not accept_missing:
             _guard(account, found, began)
+        if mode == SyncRun.Mode.FULL:  # what a cloud names as deleted needs no look
+            confirming.look(account.pk, driver, found, vouched=accept_missing)
         confirming.confirm(account.pk, driver, found, began)
         reading.learn_limits(driver, pace)
         generation.learn(account, driver)
@@ -149,7 +151,8 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
             f"Version {tried} of the credentials could not be verified. {doubt.words} "
             f"Version {account.credentials_version} stays in use."
         )
-    marks: dict[str, Any] = {"changes_from": read.began}
+    # Those that could not be read are among no changes: the next reading is a whole listing again.
+    marks: dict[str, Any] = {"changes_from": None if found.unread else read.began}
     if read.mode == SyncRun.Mode.FULL:
         marks["swept_at"] = Now()
     if read.accepted:

@@ -206,7 +206,8 @@ def test_any_sequence_of_listings_and_refreshes_gives_the_same_rows_with_and_wit
 
         def reader(known: Any, cloud: dict[str, Any] = cloud) -> openstack_reading.Reader:
             flavors = {"1": openstack_rows.Flavor(cloud["flavors"], 1, 1, 1)}
-            return openstack_reading.Reader("r", lambda: flavors, lambda: {"i": cloud["images"]}, known)
+            names = openstack_reading.Names(lambda: flavors, lambda: {"i": cloud["images"]})
+            return openstack_reading.Reader("r", names, known)
 
         def listing(*known: Any, raws: list[msgspec.Raw] = raws, reader: Any = reader) -> list[Any]:
             read = reader(known[0])

@@ -76,6 +76,20 @@ def test_one_server_is_refreshed_by_its_id_through_the_same_write(
     assert server.digest == digest
 
 
+def test_twenty_servers_cost_twenty_calls_and_sizes_and_images_are_asked_for_once(
+    site: Site, account: CloudAccount
+) -> None:
+    servers = list(Server.objects.all()[:20])
+    refreshing.refresh(account.pk, [server.pk for server in servers])
+    asked = [path for _, path in site.requests]
+    assert sum("/servers/" in path for path in asked) == 20
+    assert sum("/flavors/" in path for path in asked) == 1
+    assert sum("/images/" in path for path in asked) == 1
+    site.requests.clear()
+    refreshing.refresh(account.pk, [server.pk for server in servers])
+    assert len(site.requests) == 20, "the driver of this process stayed signed in, and knows the names still"
+
+
 def test_one_that_the_cloud_does_not_know_is_stamped_and_the_next_reading_is_a_whole_listing(
     site: Site, account: CloudAccount
 ) -> None:
@@ -198,6 +212,16 @@ def test_more_than_twenty_wanted_servers_make_one_whole_reading(account: CloudAc
     account.refresh_from_db()
     assert account.next_sync_at == later
     assert rung == []
+
+
+def test_where_more_accounts_are_wanted_than_one_look_asks_all_of_them_get_their_turn(
+    account: CloudAccount, rung: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "ACCOUNTS", 2)
+    others = [ServerFactory(account__status="ok", account__sealed="x") for _ in range(4)]
+    watching.note([Server.objects.filter(account=account).earliest("name").pk, *(one.pk for one in others)])
+    assert [refreshing.due(timezone.now()) for _ in range(4)] == [2, 2, 1, 0]
+    assert {pk for _, pk in rung} == {account.pk, *(one.account_id for one in others)}
 
 
 def test_an_account_whose_readings_take_long_is_not_hurried_all_the_time(account: CloudAccount) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from accounts.clouds.cloudstack import CloudStack
 from accounts.models import CloudAccount
 from console.demo.cloudstack import Cloud, Site, serve
 from console.lib.jobs.rows import JobState
@@ -13,6 +16,7 @@ from providers.models import CloudEndpoint
 from servers import sync
 from servers.models import Server
 from tests.factories import AccountFactory
+from tests.test_sync_scale import scheduled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,3 +75,21 @@ def test_wrong_keys_end_as_bad_credentials_in_the_clouds_words(site: Site, accou
     account.refresh_from_db()
     assert account.status == CloudAccount.Status.BAD_CREDENTIALS
     assert "unable to verify user credentials" in account.status_reason
+
+
+def test_an_account_that_a_few_calls_list_is_always_read_whole(site: Site, account: CloudAccount) -> None:
+    sync.now(account)
+    machine = next(iter(site.cloud.machines.values()))
+    site.cloud.touch(machine, "Stopped")  # by itself: there is no event of it
+    assert (scheduled(account).mode, Server.objects.get(external_id=machine.id).state) == ("full", "stopped")
+
+
+def test_a_large_account_is_asked_for_events_and_read_whole_every_few_minutes(
+    site: Site, account: CloudAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CloudStack, "page", 3)
+    sync.now(account)
+    told = "full" if site.cloud.version.startswith("3.") else "changes"  # the old ones cannot tell
+    assert scheduled(account).mode == told
+    CloudAccount.objects.update(swept_at=timezone.now() - timedelta(minutes=14))
+    assert scheduled(account).mode == "full", "a server that stopped by itself is in no event"

@@ -33,7 +33,8 @@ class ActingDriver(Driver, Protocol):
 
     def changes(self, since: datetime) -> tuple[tuple[ServerFacts, ...], frozenset[str]]:
         """Servers that changed since `since` (aware; ask with some overlap), and ids of those that were deleted.
-        Untold when the cloud cannot tell them this time."""
+        Untold when the cloud cannot tell them this time. A driver whose clouds tell only what was ordered through them
+        has `changes_are_complete` False, and in `page` how many servers one call of its listing brings."""
 
     def sizes(self) -> tuple[Size, ...]: ...
 

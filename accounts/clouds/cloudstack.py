@@ -18,7 +18,7 @@ from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.cloudstack_acting import Acting
 from accounts.clouds.cloudstack_reading import Reader
 from accounts.clouds.cloudstack_replies import Declined
-from accounts.clouds.cloudstack_wire import Row, Wire, listed
+from accounts.clouds.cloudstack_wire import PAGE, Row, Wire, listed
 from accounts.clouds.known import KnownRows
 from accounts.clouds.operations import (
     Capabilities,
@@ -50,6 +50,9 @@ class CloudStack(Acting):
 
     `region` is a zone's name or id. `version` is CloudStack's own ("4.15"); asked for when left out.
     """
+
+    changes_are_complete: Final = False  # events: a guest that stops by itself makes none
+    page: Final = PAGE  # servers that a call of a listing brings at most
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from accounts.clouds import openstack_signin as signin
 from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.known import KnownRows
 from accounts.clouds.openstack_calls import NOVA, Calls
-from accounts.clouds.openstack_reading import Fresh, Reader, Told
+from accounts.clouds.openstack_reading import Fresh, Names, Reader, Told
 from accounts.clouds.operations import Operation, require
 from console.lib.faults import Refused, Unexpected
 
@@ -28,7 +28,8 @@ PAGE: Final = 1000  # Nova's own default for the largest page; a smaller cap on 
 MOST_PAGES: Final = 500
 RESTARTS: Final = 2
 
-_NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
+_Query = Mapping[str, str | list[str]]  # a list stands for a name that comes several times
+_NO_QUERY: Final[_Query] = MappingProxyType({})
 
 
 class _Page(msgspec.Struct):
@@ -84,20 +85,25 @@ class Listing(Calls):
             response = self._get(f"{compute.url}/servers/{quote(external_id, safe='')}")
             if response.status_code == 404:
                 continue
-            raw = replies.decoded(response, _ONE, NOVA, self._secrets).server
-            reader = self._reader(compute)
-            for facts in reader.facts(reader.split([raw])):
-                if isinstance(facts, ServerFacts):
-                    return facts
+            row = rows.read(replies.decoded(response, _ONE, NOVA, self._secrets).server)
+            names = self._names.setdefault(compute.url, self._fresh_names(compute))
+            names.renew_for(row)
+            if facts := rows.facts(row, compute.region, names.flavors or {}, names.images or {}):
+                return facts
         return None
 
     # --- listings
 
     def _reader(self, compute: signin.Compute, known: KnownRows | None = None) -> Reader:
-        return Reader(compute.region, lambda: self._flavors(compute), lambda: self._images(compute), known)
+        """A listing asks for names anew, and leaves them for servers that are read by id after it."""
+        names = self._names[compute.url] = self._fresh_names(compute)
+        return Reader(compute.region, names, known)
+
+    def _fresh_names(self, compute: signin.Compute) -> Names:
+        return Names(lambda: self._flavors(compute), lambda: self._images(compute))
 
     def _pages(
-        self, compute: signin.Compute, reader: Reader, seen: set[str], query: Mapping[str, str] = _NO_QUERY
+        self, compute: signin.Compute, reader: Reader, seen: set[str], query: _Query = _NO_QUERY
     ) -> Iterator[list[Told]]:
         """Rows of every page that are new to `seen`, until the cloud answers an empty page.
 
@@ -108,13 +114,14 @@ class Listing(Calls):
             yield from self._pages_by_offset(compute, reader, seen, query)
             return
         if compute.version == "v2.1":
-            # Oldest first, so that a server made meanwhile lands on a page that is still to come.
-            query = {**query, "sort_key": "created_at", "sort_dir": "asc"}
+            # Oldest first, so that a server made meanwhile lands on a page that is still to come; by id within one
+            # second, so that the order is the same for each page.
+            query = {**query, "sort_key": ["created_at", "uuid"], "sort_dir": ["asc", "asc"]}
         restarts = 0
         marker = ""
         longest, doubtful = 0, False
         for _ in range(MOST_PAGES):
-            asked = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
+            asked: _Query = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
             listed = self._listed(compute, asked)
             if listed is None:
                 # The marker's server was deleted meanwhile (Essex: 400). Rows before it are already in `seen`.
@@ -139,7 +146,7 @@ class Listing(Calls):
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
     def _pages_by_offset(
-        self, compute: signin.Compute, reader: Reader, seen: set[str], query: Mapping[str, str]
+        self, compute: signin.Compute, reader: Reader, seen: set[str], query: _Query
     ) -> Iterator[list[Told]]:
         """Nova v1.0 pages by offset and answers a marker with the first page again (diablo.txt, limit=1&marker=2).
         Each page begins with the last row of the one before it; when that one moved up, the listing starts again."""
@@ -162,9 +169,9 @@ class Listing(Calls):
                 yield fresh
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
-    def _listed(self, compute: signin.Compute, query: Mapping[str, str]) -> list[msgspec.Raw] | None:
+    def _listed(self, compute: signin.Compute, query: _Query) -> list[msgspec.Raw] | None:
         """The rows of one page, not decoded yet; None when the marker is not known there."""
-        response = self._get(f"{compute.url}/servers/detail?{urlencode(query)}")
+        response = self._get(f"{compute.url}/servers/detail?{urlencode(query, doseq=True)}")
         if response.status_code == 400 and "marker" in query and b"marker" in response.content:
             return None
         return replies.decoded(response, _PAGE, NOVA, self._secrets).servers
@@ -189,7 +196,7 @@ class Listing(Calls):
         key: str,
         words: str,
         of: str = NOVA,
-        query: Mapping[str, str] = _NO_QUERY,
+        query: _Query = _NO_QUERY,
         *,
         until_empty: bool = True,
     ) -> list[dict[str, Any]]:
@@ -197,8 +204,8 @@ class Listing(Calls):
         found: dict[str, dict[str, Any]] = {}
         marker = ""
         for _ in range(MOST_PAGES):
-            asked = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
-            told = self._read(self._get(f"{url}?{urlencode(asked)}"), of)
+            asked: _Query = {"limit": str(PAGE), **query, **({"marker": marker} if marker else {})}
+            told = self._read(self._get(f"{url}?{urlencode(asked, doseq=True)}"), of)
             listed = told.get(key)
             if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
                 raise Unexpected(f"{of} answered a listing without {words} in it.")

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+import requests
+
 from accounts.clouds import openstack_signin as signin
 from accounts.clouds import openstack_tasks as tasks
 from accounts.clouds.openstack_snapshots import Snapshots, request_id
@@ -50,7 +52,15 @@ class OpenStack(Snapshots):
         return Task(ref.text(), ref.id, str(made.get("adminPass") or ""))
 
     def start(self, external_id: str) -> Task:
-        return self._act(Operation.START, external_id, {"os-start": None})
+        require(self.capabilities(), Operation.START)
+        try:
+            return self._act(Operation.START, external_id, {"os-start": None})
+        except Refused:
+            # A shelved one shows as stopped here, and Nova takes it back by its own word only.
+            _, response = self._where(external_id, "GET")
+            if response.status_code != 200 or not self._status(response).startswith("SHELVED"):
+                raise
+            return self._act(Operation.START, external_id, {"unshelve": None})
 
     def stop(self, external_id: str) -> Task:
         return self._act(Operation.STOP, external_id, {"os-stop": None})
@@ -66,10 +76,9 @@ class OpenStack(Snapshots):
 
     def resume(self, external_id: str) -> Task:
         require(self.capabilities(), Operation.RESUME)
-        _, response = self._where(external_id, "GET")
-        row = self._read(response).get("server")
         # Both show as suspended here, and Nova takes each back by its own word only.
-        paused = isinstance(row, dict) and row.get("status") == "PAUSED"
+        _, response = self._where(external_id, "GET")
+        paused = self._status(response) == "PAUSED"
         return self._act(Operation.RESUME, external_id, {"unpause" if paused else "resume": None})
 
     def resize(self, external_id: str, size: Size) -> Task:
@@ -183,6 +192,10 @@ class OpenStack(Snapshots):
         raise Unexpected("The capability table promises what no release of OpenStack has.")
 
     # --- parts
+
+    def _status(self, response: requests.Response) -> str:
+        row = self._read(response).get("server")
+        return str(row.get("status") or "") if isinstance(row, dict) else ""
 
     def _wanted(self, order: Order, compute: signin.Compute) -> dict[str, Any]:
         v10 = compute.version == "v1.0"

@@ -15,6 +15,7 @@ from accounts.clouds import openstack_replies as replies
 from accounts.clouds import openstack_signin as signin
 from accounts.clouds.openstack_capabilities import CAPABILITIES
 from accounts.clouds.openstack_legacy import LegacyAuth
+from accounts.clouds.openstack_reading import Names
 from accounts.clouds.operations import Capabilities
 from console.lib.faults import BadCredentials, Refused, Unexpected
 from console.lib.outbound import Transport
@@ -50,6 +51,7 @@ class Calls:
         self._computes: tuple[signin.Compute, ...] = ()
         self._found_generation = ""
         self._minors: dict[str, tuple[int, int]] = {}
+        self._names: dict[str, Names] = {}
 
     @property
     def calls(self) -> int:

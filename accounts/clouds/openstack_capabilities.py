@@ -74,7 +74,7 @@ _ESSEX: Final = _with(
         # os-networks answers administrators only, and os-tenant-networks came later (captures/essex.txt: 404).
         Operation.NETWORKS: no("OpenStack Essex shows its networks to administrators only. It picks one itself."),
         Operation.ORDER_USER_DATA: UNPROVEN,
-        Operation.RESET: _RUNNING,
+        Operation.RESET: only("Start it first.", State.RUNNING, unproven=True),
         Operation.RESIZE: _RUNNING,
         Operation.CONFIRM_RESIZE: only(_AFTER_RESIZE, State.CHANGING, unproven=True),
         Operation.REVERT_RESIZE: only(_AFTER_RESIZE, State.CHANGING, unproven=True),
@@ -96,10 +96,12 @@ _DIABLO: Final = _with(
         Operation.RESIZE: only("Wait until it runs.", State.RUNNING),
         Operation.REVERT_SNAPSHOT: only("Wait until it runs.", State.RUNNING, unproven=True),
         Operation.REBOOT: only("Wait until it runs.", State.RUNNING),
-        Operation.RESET: only("Wait until it runs.", State.RUNNING),
+        Operation.RESET: only("Wait until it runs.", State.RUNNING, unproven=True),
         Operation.SNAPSHOT: only("Wait until it runs.", State.RUNNING),
         Operation.CONSOLE_URL: _NO_CONSOLE,
         Operation.CONSOLE_TEXT: _NO_CONSOLE,
+        Operation.METADATA: UNPROVEN,
+        Operation.SET_METADATA: UNPROVEN,
     },
 )
 
@@ -112,6 +114,7 @@ _DIABLO_10: Final = _with(
         Operation.SNAPSHOTS: _NO_IMAGES_10,
         Operation.REVERT_SNAPSHOT: _NO_IMAGES_10,
         Operation.DELETE_SNAPSHOT: _NO_IMAGES_10,
+        Operation.METADATA: YES,  # with the server itself (captures/diablo.txt)
         Operation.SET_METADATA: no("Nova v1.0 of OpenStack Diablo takes metadata only when a server is created."),
     },
 )

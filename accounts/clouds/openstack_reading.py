@@ -25,20 +25,48 @@ class Fresh(msgspec.Struct, gc=False):
 Told = Fresh | Same
 
 
-class Reader:
-    """Names that rows lack are asked for once, when the first row comes: an empty region costs no call for them."""
+class Names:
+    """One region's sizes and images by id, asked for when the first row needs them: an empty region costs no call."""
 
     def __init__(
-        self,
-        region: str,
-        flavors: Callable[[], Mapping[str, rows.Flavor]],
-        images: Callable[[], Mapping[str, str]],
-        known: KnownRows | None = None,
+        self, ask_flavors: Callable[[], Mapping[str, rows.Flavor]], ask_images: Callable[[], Mapping[str, str]]
     ) -> None:
+        self._ask_flavors, self._ask_images = ask_flavors, ask_images
+        self.flavors: Mapping[str, rows.Flavor] | None = None
+        self.images: Mapping[str, str] | None = None
+        self._in_vain: set[str] = set()
+
+    def ask_for(self, row: rows.Row) -> bool:
+        """Ask for what this row needs and nobody asked for yet; whether that was anything."""
+        asked = False
+        if self.flavors is None and row.flavor_id:
+            self.flavors, asked = self._ask_flavors(), True
+        if self.images is None:
+            self.images, asked = self._ask_images(), True
+        return asked
+
+    def renew_for(self, row: rows.Row) -> None:
+        """Ask again for what was asked before this row's size or image was made. Once for each id: a deleted image
+        stays unknown."""
+        if self.flavors is not None and self._new(row.flavor_id, self.flavors):
+            self.flavors = None
+        if self.images is not None and self._new(row.image_id, self.images):
+            self.images = None
+        self.ask_for(row)
+        for wanted, found in ((row.flavor_id, self.flavors), (row.image_id, self.images)):
+            if wanted and wanted not in (found or {}):
+                self._in_vain.add(wanted)
+
+    def _new(self, wanted: str, known: Mapping[str, object]) -> bool:
+        return bool(wanted) and wanted not in known and wanted not in self._in_vain
+
+
+class Reader:
+    """Reads the rows of one call. What they name by id is in `names`."""
+
+    def __init__(self, region: str, names: Names, known: KnownRows | None = None) -> None:
         self._region = region
-        self._ask_flavors, self._ask_images = flavors, images
-        self._flavors: Mapping[str, rows.Flavor] | None = None
-        self._images: Mapping[str, str] | None = None
+        self._names = names
         self._known = known
         self._prints: Prints | None = None
 
@@ -71,7 +99,7 @@ class Reader:
                 found.append(told)
                 continue
             self._look(told.row)
-            read = rows.facts(told.row, self._region, self._flavors or {}, self._images or {})
+            read = rows.facts(told.row, self._region, self._names.flavors or {}, self._names.images or {})
             if read is not None:
                 found.append(read)
                 if self._known is not None:
@@ -80,10 +108,6 @@ class Reader:
 
     def _look(self, row: rows.Row) -> Prints:
         """Ask for what this row needs and nobody asked for yet; returns the prints of all that is known now."""
-        if self._flavors is None and row.names_a_flavor_by_id:
-            self._flavors, self._prints = self._ask_flavors(), None
-        if self._images is None:
-            self._images = self._ask_images()
-        if self._prints is None:
-            self._prints = Prints([self._region, self._flavors, self._images], rows)
+        if self._names.ask_for(row) or self._prints is None:
+            self._prints = Prints([self._region, self._names.flavors, self._names.images], rows)
         return self._prints

@@ -101,9 +101,17 @@ class Row(msgspec.Struct, gc=False):
         return self.status == "DELETED"
 
     @property
-    def names_a_flavor_by_id(self) -> bool:
-        """Whether its size must be looked up in flavors/detail."""
-        return self.flavor.vcpus is msgspec.UNSET if isinstance(self.flavor, Ref) else self.flavorId != ""
+    def flavor_id(self) -> str:
+        """What must be looked up in flavors/detail; "" when the row has its size in it, or none."""
+        if isinstance(self.flavor, Ref):
+            return str(self.flavor.id) if self.flavor.vcpus is msgspec.UNSET else ""
+        return str(self.flavorId)
+
+    @property
+    def image_id(self) -> str:
+        """What must be looked up among the images; "" when the server boots from a volume."""
+        image = self.image.id if isinstance(self.image, Ref) else self.image
+        return str(image or self.imageId or "")
 
 
 _DECODER: Final = msgspec.json.Decoder(Row)
@@ -134,8 +142,7 @@ def facts(
         size = flavors.get(flavor_id) or Flavor(flavor_id, None, None, None)
     else:
         size = Flavor(held.original_name or held.name or str(held.id), held.vcpus, held.ram, held.disk)
-    image = row.image.id if isinstance(row.image, Ref) else row.image
-    image_id = str(image or row.imageId or "")
+    image_id = row.image_id
     return ServerFacts(
         external_id=str(row.id),
         name=row.name or "",

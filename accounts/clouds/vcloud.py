@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.known import KnownRows
@@ -39,6 +39,9 @@ from console.lib.outbound import Transport
 
 class VCloud:
     """One organisation at one cell. `region` is the name of a virtual data centre. Not for use by two threads."""
+
+    changes_are_complete: Final = False  # tasks: a guest that stops by itself has none
+    page: Final = 128  # servers that a call of a listing brings at most
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ FAULTS = {
     406: "computeFault",
     409: "conflictingRequest",
     413: "overLimit",
+    500: "computeFault",
 }
 NOT_HERE = "404 Not Found\n\nThe resource could not be found.\n\n   "
 

@@ -78,6 +78,8 @@ class Cloud:
     watchers: list[Callable[[str, Instance], None]] = field(default_factory=list)
     console_of: Callable[[Instance], str | None] | None = None
     """Gives the console text of servers that have a real one; None for the rest."""
+    down: frozenset[str] = frozenset()
+    """Servers of a cell that is down: listings leave them out, and by id they answer 500."""
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()

@@ -13,8 +13,11 @@ from console.demo.wire import Reply, as_html, as_json
 
 
 def found(call: Call) -> Instance:
-    """The server that the path names. Raises Missing."""
-    return call.cloud.get(call.parts[0], call.project_id)
+    """The server that the path names. Raises Missing; Refusal when its cell is down."""
+    instance = call.cloud.get(call.parts[0], call.project_id)
+    if instance.id in call.cloud.down:
+        raise Refusal(500, "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/.")
+    return instance
 
 
 def action(call: Call) -> Reply:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,7 +28,9 @@ class Reply:
 
 
 def recorded(name: str) -> dict[str, tuple[str, str, Reply]]:
-    """Title → (method, URL, reply) of one capture file."""
+    """Title → (method, URL, reply) of one capture file. Its tokens run out a day from now: one that ran out on the day
+    after the recording would be replaced before each call."""
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
     blocks: dict[str, tuple[str, str, Reply]] = {}
     for block in re.split(r"^### ", shared("captures", name).read_text(), flags=re.M)[1:]:
         lines = block.split("\n")
@@ -36,6 +39,7 @@ def recorded(name: str) -> dict[str, tuple[str, str, Reply]]:
         headers = ast.literal_eval(lines[status + 1][2:])
         body = "\n".join(lines[status + 2 :]).strip()
         body = body.partition("\n   state->")[0]  # what the recorder looked at afterwards
+        body = re.sub(r'("expires": ")[^"Z]+', rf"\g<1>{tomorrow}", body)
         kept = {key: value for key, value in headers.items() if key in _KEPT}
         blocks.setdefault(lines[0].strip(), (method, url, Reply(int(lines[status].split()[1]), body.encode(), kept)))
     return blocks

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts.clouds import State, openstack_tasks
+from accounts.clouds.openstack_acting import OpenStack
 from accounts.clouds.openstack_capabilities import CAPABILITIES
 from accounts.clouds.operations import (
     Operation,
@@ -17,7 +18,9 @@ from accounts.clouds.operations import (
     Size,
     Task,
 )
+from console.demo.openstack import Cloud, serve
 from console.lib.faults import Refused, SlowDown, Unexpected
+from console.lib.outbound import Transport
 from tests.clouds.captured import exchanges
 from tests.clouds.openstack_account import (
     EMPTY,
@@ -124,6 +127,28 @@ def test_stopped_and_shutoff_are_both_off() -> None:
     ref = openstack_tasks.Ref("stop", "s")
     for status in ("STOPPED", "SHUTOFF"):
         assert openstack_tasks.of_server(ref, {"status": status, TASK_STATE: None}).phase is Phase.DONE
+
+
+@pytest.mark.parametrize("status", ["SHELVED", "SHELVED_OFFLOADED"])
+def test_a_shelved_server_is_started_by_novas_other_word_and_runs_then(status: str) -> None:
+    with serve(Cloud.sized(1)) as site:
+        [one] = site.cloud.instances
+        site.cloud.set_status(one, status)
+        transport = Transport(["127.0.0.1/32"], allow_http=True)
+        driver = OpenStack(url=site.url, credentials=site.cloud.credentials, transport=transport)
+        task = driver.start(one)
+        assert site.cloud.instances[one].deeds[-1].action == "unshelve"
+        assert driver.task(task).phase is Phase.DONE
+        assert site.cloud.instances[one].status == "ACTIVE"
+
+
+def test_a_stopped_server_is_started_by_one_call(modern: Replay) -> None:
+    modern.say("POST", f"{MODERN}/s/action", Reply(202, b""))
+    driver = acting(modern)
+    driver.capabilities()
+    before = driver.calls
+    driver.start("s")
+    assert driver.calls == before + 1
 
 
 def test_a_paused_server_is_resumed_by_novas_other_word(modern: Replay) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import parse_qs
 
 import pytest
 
+from accounts import clouds
 from accounts.clouds import Address, ServerFacts, State, openstack
+from console.demo.openstack import Cloud, serve
 from console.lib.faults import BadCredentials, Refused, SlowDown, Unexpected, Unreachable
+from console.lib.outbound import Transport
 from tests.clouds.openstack_account import (
     EMPTY,
     ESSEX,
@@ -232,3 +236,54 @@ def test_a_listing_cut_in_the_middle_is_a_fault_and_never_a_short_list(modern: R
         for page in opened(modern).servers():
             seen.extend(page)
     assert len(seen) <= 1
+
+
+def test_a_modern_cloud_is_asked_for_one_stable_order_the_oldest_first_and_by_id_within_a_second(
+    modern: Replay,
+) -> None:
+    pages(modern, 2, 0)
+    listed(opened(modern))
+    queries = [parse_qs(query) for query in modern.queries if "sort_key" in query]
+    assert len(queries) == 2
+    for query in queries:
+        assert (query["sort_key"], query["sort_dir"]) == (["created_at", "uuid"], ["asc", "asc"])
+
+
+def test_servers_made_in_the_same_second_are_each_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openstack, "PAGE", 3)
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    with serve(Cloud(clock=lambda: at)) as site:
+        for number in range(10):
+            site.cloud.add(f"web-{number}")
+        transport = Transport(["127.0.0.1/32"], allow_http=True)
+        driver = clouds.open("openstack", url=site.url, credentials=site.cloud.credentials, transport=transport)
+        found = [facts.external_id for facts in listed(driver)]
+        assert found == sorted(site.cloud.instances)
+
+
+def test_a_size_and_an_image_made_since_are_asked_for_and_a_deleted_one_only_once(modern: Replay) -> None:
+    def one(image: str, flavor: str) -> None:
+        told = row(1, flavor={"id": flavor}, image={"id": image})
+        modern.replies["GET", f"{MODERN}/id-1", "", ""] = [said(200, {"server": told})]
+
+    def names(*images: str) -> None:
+        modern.replies["GET", "/v2.1/images/detail", "1000", ""] = [
+            said(200, {"images": [{"id": image, "name": f"named {image}"} for image in images]})
+        ]
+
+    known = "a8b39f98-8e87-47b4-8077-720e9b0d9ac1"
+    names("i")
+    driver = opened(modern)
+    one("i", known)
+    first = driver.server("id-1")
+    assert first is not None
+    assert (first.image, first.size) == ("named i", "m1.tiny")
+    names("i", "new")
+    one("new", known)
+    assert (second := driver.server("id-1")) is not None
+    assert second.image == "named new"
+    one("deleted", known)
+    shown = [facts.image for _ in range(3) if (facts := driver.server("id-1"))]
+    assert shown == ["deleted"] * 3
+    assert sum("/images/" in path for _, path, _, _ in modern.asked) == 3
+    assert sum("/flavors/" in path for _, path, _, _ in modern.asked) == 1
