@@ -66,6 +66,8 @@ class SmallConsole:
         self.rule: Callable[[str, dict[str, Any]], Reply | None] = lambda path, body: None
         self.keys: list[dict[str, str]] = []
         self.bring: dict[str, Any] = {}
+        self.offer: dict[str, Any] = {}  # a release that is offered in every answer to a check-in
+        self.releases: dict[str, bytes] = {}  # what is got for a release, by the SHA-256 that is asked for
         self.interval = 1
         self.ahead = 0.0
         self.connections = 0
@@ -82,7 +84,7 @@ class SmallConsole:
             self.changed.notify_all()
             if path == protocol.CHECKIN_PATH and reply[0] == 200:
                 self.changed.wait_for(lambda: bool(self.bring), body.get("wait", 0))
-                reply[1].update(self.bring, time=self.time())
+                reply[1].update({"release": self.offer} if self.offer else {}, **self.bring, time=self.time())
                 self.bring = {}
             return reply
 
@@ -151,6 +153,14 @@ class SmallConsole:
             return False
         return True
 
+    def release(self, path: str) -> bytes | None:
+        """A program's bytes, as they are asked for. It is heard, too."""
+        with self.changed:
+            found = self.releases.get(path.removeprefix(protocol.RELEASE_PATH))
+            self.heard.append((path, {}, 404 if found is None else 200))
+            self.changed.notify_all()
+            return found
+
     def checkins(self) -> list[dict[str, Any]]:
         """Those that were taken."""
         return [body for path, body, status in self.heard if path == protocol.CHECKIN_PATH and status == 200]
@@ -193,6 +203,13 @@ class SmallConsole:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                data = console.release(self.path)
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                self.wfile.write(data or b"")
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return super().date_time_string(int(console.time()))
