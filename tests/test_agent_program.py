@@ -190,6 +190,17 @@ def test_a_lost_answer_to_the_enrolment_does_not_cost_the_token(host: Host, cons
     assert lost and host.status()["agent_id"] == "agent-1"
 
 
+def test_what_is_ours_alone_and_holds_something_else_is_named_and_stays(host: Host, console: SmallConsole) -> None:
+    host.install(console.url)
+    kept = Path(host.paths.state) / "somebody's"
+    kept.write_text("kept")
+    assert host.call("uninstall")["left"] == [host.paths.state]
+    kept.unlink()
+    assert host.call("uninstall")["left"] == []
+    assert host.files() == []
+    assert host.call("uninstall") == {"ok": True, "removed": 0, "left": []}, "what is not there is not left"
+
+
 def test_a_second_agent_under_the_same_prefix_is_refused(host: Host, console: SmallConsole) -> None:
     host.install(console.url)
     assert "Another agent" in host.call("run", ok=False)["cause"]
