@@ -66,6 +66,7 @@ class SmallConsole:
         self.rule: Callable[[str, dict[str, Any]], Reply | None] = lambda path, body: None
         self.keys: list[dict[str, str]] = []
         self.bring: dict[str, Any] = {}
+        self.nonce = ""  # stands at the instance that claims; whoever proves to have read it is let in
         self.offer: dict[str, Any] = {}  # a release that is offered in every answer to a check-in
         self.releases: dict[str, bytes] = {}  # what is got for a release, by the SHA-256 that is asked for
         self.interval = 1
@@ -96,6 +97,8 @@ class SmallConsole:
             return self._enrol(body, protocol.signed_text("POST", path, digest), signed)
         if path == protocol.SESSION_PATH:
             return self._begin(body, protocol.signed_text("POST", path, digest), signed)
+        if path in (protocol.CLAIM_PATH, protocol.PROOF_PATH):
+            return self._admit(path, body, protocol.signed_text("POST", path, digest), signed)
         known = next((a for a in self.agents.values() if a.session and a.session == signed["Muster-Session"]), None)
         if known is None:
             return refused(401, protocol.UNKNOWN_SESSION)
@@ -126,6 +129,19 @@ class SmallConsole:
         if known is None:
             known = Known(f"agent-{len(self.agents) + 1}", key)
             self.agents[known.id] = known
+        return 200, {"agent_id": known.id, "keys": self.keys}
+
+    def _admit(self, path: str, body: dict[str, Any], text: bytes, signed: dict[str, str]) -> Reply:
+        key = body["public_key"]
+        if not self._signed(key, text, signed):
+            return refused(401, WRONG_SIGNATURE)
+        if path == protocol.CLAIM_PATH or not body.get("proof") or not self.nonce:
+            return 202, {"retry": 1}
+        proven = protocol.proof_text(key, body["instance_id"], self.nonce)
+        if not self._signed(key, proven, dict.fromkeys(SIGNED, "") | {"Muster-Signature": body["proof"]}):
+            return 202, {"retry": 1}
+        known = Known(f"agent-{len(self.agents) + 1}", key)
+        self.agents[known.id] = known
         return 200, {"agent_id": known.id, "keys": self.keys}
 
     def _begin(self, body: dict[str, Any], text: bytes, signed: dict[str, str]) -> Reply:
