@@ -66,6 +66,9 @@ class SmallConsole:
         self.rule: Callable[[str, dict[str, Any]], Reply | None] = lambda path, body: None
         self.keys: list[dict[str, str]] = []
         self.bring: dict[str, Any] = {}
+        self.nonce = ""  # stands at the instance that claims; whoever proves to have read it is let in
+        self.offer: dict[str, Any] = {}  # a release that is offered in every answer to a check-in
+        self.releases: dict[str, bytes] = {}  # what is got for a release, by the SHA-256 that is asked for
         self.interval = 1
         self.ahead = 0.0
         self.connections = 0
@@ -82,7 +85,7 @@ class SmallConsole:
             self.changed.notify_all()
             if path == protocol.CHECKIN_PATH and reply[0] == 200:
                 self.changed.wait_for(lambda: bool(self.bring), body.get("wait", 0))
-                reply[1].update(self.bring, time=self.time())
+                reply[1].update({"release": self.offer} if self.offer else {}, **self.bring, time=self.time())
                 self.bring = {}
             return reply
 
@@ -94,6 +97,8 @@ class SmallConsole:
             return self._enrol(body, protocol.signed_text("POST", path, digest), signed)
         if path == protocol.SESSION_PATH:
             return self._begin(body, protocol.signed_text("POST", path, digest), signed)
+        if path in (protocol.CLAIM_PATH, protocol.PROOF_PATH):
+            return self._admit(path, body, protocol.signed_text("POST", path, digest), signed)
         known = next((a for a in self.agents.values() if a.session and a.session == signed["Muster-Session"]), None)
         if known is None:
             return refused(401, protocol.UNKNOWN_SESSION)
@@ -126,6 +131,19 @@ class SmallConsole:
             self.agents[known.id] = known
         return 200, {"agent_id": known.id, "keys": self.keys}
 
+    def _admit(self, path: str, body: dict[str, Any], text: bytes, signed: dict[str, str]) -> Reply:
+        key = body["public_key"]
+        if not self._signed(key, text, signed):
+            return refused(401, WRONG_SIGNATURE)
+        if path == protocol.CLAIM_PATH or not body.get("proof") or not self.nonce:
+            return 202, {"retry": 1}
+        proven = protocol.proof_text(key, body["instance_id"], self.nonce)
+        if not self._signed(key, proven, dict.fromkeys(SIGNED, "") | {"Muster-Signature": body["proof"]}):
+            return 202, {"retry": 1}
+        known = Known(f"agent-{len(self.agents) + 1}", key)
+        self.agents[known.id] = known
+        return 200, {"agent_id": known.id, "keys": self.keys}
+
     def _begin(self, body: dict[str, Any], text: bytes, signed: dict[str, str]) -> Reply:
         known = self.agents.get(body["agent_id"])
         if known is None:
@@ -150,6 +168,14 @@ class SmallConsole:
         except InvalidSignature:
             return False
         return True
+
+    def release(self, path: str) -> bytes | None:
+        """A program's bytes, as they are asked for. It is heard, too."""
+        with self.changed:
+            found = self.releases.get(path.removeprefix(protocol.RELEASE_PATH))
+            self.heard.append((path, {}, 404 if found is None else 200))
+            self.changed.notify_all()
+            return found
 
     def checkins(self) -> list[dict[str, Any]]:
         """Those that were taken."""
@@ -193,6 +219,13 @@ class SmallConsole:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                data = console.release(self.path)
+                self.send_response(404 if data is None else 200)
+                self.send_header("Content-Length", str(len(data or b"")))
+                self.end_headers()
+                self.wfile.write(data or b"")
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return super().date_time_string(int(console.time()))

@@ -16,8 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.agents.program import channels, protocol
+from servers.agents.program import base64url, channels, files, identity, machine, protocol, word
+from servers.agents.program.agent import Agent
 from servers.agents.program.channels import CloudStack, OpenStack, VCloud
+from servers.agents.program.claim import Claim
+from servers.agents.program.client import Console
+from servers.agents.program.clock import Clock
+from servers.agents.program.log import Log
+from servers.agents.program.paths import Paths
+from tests.small_console import SmallConsole
+from tests.test_agent_parts import laid
 
 
 class Service(http.server.ThreadingHTTPServer):
@@ -133,3 +141,103 @@ def test_the_gateway_is_read_from_the_kernels_table() -> None:
 @given(st.text())
 def test_a_table_that_is_none_has_no_gateway(text: str) -> None:
     assert all(isinstance(one, str) for one in channels.gateways("head\n" + text))
+
+
+# --- who asks them ---------------------------------------------------------------------------------------------------
+
+UUID = "8a47d7fd-c7c2-4c1a-a8a2-41b5f6f0a4f5"
+
+
+def shown(nonce: str = "") -> bytes:
+    return json.dumps({"uuid": UUID, "meta": {protocol.CHALLENGE: nonce} if nonce else {}}).encode()
+
+
+@pytest.mark.parametrize("named", [{}, {"platform": "openstack"}], ids=["nobody tells", "the image tells"])
+def test_a_machine_that_comes_up_before_its_cloud_answers_looks_again(
+    service: Service, tmp_path: Path, named: dict[str, str]
+) -> None:
+    moment = [1000.0]
+    paths, clock = Paths(str(tmp_path)), Clock(lambda: moment[0], lambda: 1_700_000_000.0)
+    with SmallConsole().serving() as console:
+        console.rule = lambda path, body: (202, {"retry": 5})
+        who = identity.made(console.url, paths.prefix)
+        settings = {"channel": "c", "metadata": service.address, **named}
+        claim = Claim(paths, Console(console.url), who, settings, Log(str(tmp_path / "log")))
+        claim.round(clock)
+        path, first, _ = console.heard[0]
+        assert (path, first["platform"]) == (protocol.CLAIM_PATH, named.get("platform", ""))
+
+        service.pages["/openstack/latest/meta_data.json"] = shown("n0nce-4")
+        moment[0] += 6
+        claim.round(clock)
+        claim._console.close()
+    (again,) = [body for path, body, _ in console.heard[1:] if path == protocol.CLAIM_PATH]
+    assert (again["platform"], again["instance_id"]) == ("openstack", UUID)
+    (proof,) = [body for path, body, _ in console.heard if path == protocol.PROOF_PATH and "proof" in body]
+    assert proof["instance_id"] == UUID and base64url.decode(proof["proof"])
+
+
+def joined(console: SmallConsole, tmp_path: Path, service: Service, **names: str) -> dict[str, Any]:
+    """The facts of an agent's first check-in, after it joined by a token on a machine with these names."""
+    paths = Paths(laid(tmp_path / "host", **names))
+    for path in (paths.config, paths.identity, paths.pid, paths.log):
+        files.folder(os.path.dirname(path))
+    settings = {"url": console.url, "token": "join-token-one", "metadata": service.address}
+    files.write_json(paths.config, settings)
+    agent = Agent(paths, Log(paths.log), lambda: 0.5)
+    while not console.checkins():
+        assert agent.step() is None
+    agent.close()
+    enrolled, first = console.heard[0][1]["facts"], console.checkins()[0]["facts"]
+    assert enrolled["instance_id"] == first["instance_id"]
+    assert "instance" not in (files.read_json(paths.config) or {})
+    return dict(first, session=console.agents["agent-1"].instance_id)
+
+
+def test_who_joins_by_a_token_is_called_as_its_cloud_calls_it(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_container", lambda: False)
+    service.pages["/openstack/latest/meta_data.json"] = shown()
+    with SmallConsole().serving() as console:
+        facts = joined(console, tmp_path, service, vendor="OpenStack Foundation", cloud="i-00000042", dmi="d" * 8)
+    assert (facts["instance_id"], facts["session"], facts["platform"]) == (UUID, UUID, "openstack")
+
+
+def test_where_its_cloud_does_not_answer_the_machine_says_what_it_knows(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_container", lambda: False)
+    with SmallConsole().serving() as console:
+        facts = joined(console, tmp_path, service, vendor="OpenStack Foundation", cloud="i-00000042")
+    assert (facts["instance_id"], facts["session"]) == ("i-00000042", "i-00000042")
+
+
+def test_a_lost_answer_to_an_enrolment_does_not_change_what_a_machine_is_called(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_container", lambda: False)
+    service.pages["/openstack/latest/meta_data.json"] = shown()
+    lost: list[str] = []
+
+    def lose_one(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        if path == protocol.ENROL_PATH and not lost:
+            lost.append(body["facts"]["instance_id"])
+            service.pages.clear()  # and the cloud's service is gone by then
+            return 503, {}
+        return None
+
+    with SmallConsole().serving() as console:
+        console.rule = lose_one
+        facts = joined(console, tmp_path, service, vendor="OpenStack Foundation", cloud="i-00000042")
+    assert lost == [UUID] == [facts["session"]]
+
+
+def test_a_container_does_not_take_its_hosts_name(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_container", lambda: True)
+    service.pages["/openstack/latest/meta_data.json"] = shown()
+    paths = Paths(laid(tmp_path, vendor="OpenStack Foundation"))
+    assert word.had(paths, {"metadata": service.address}) is None
+    assert word.had(paths, {"metadata": service.address, "platform": "openstack"}) == UUID

@@ -280,9 +280,9 @@ def test_the_platform_is_told_by_cloud_init_or_the_virtual_hardware(
     tools.write_text("#!/bin/sh\n[ \"$2\" = 'info-get guestinfo.ovfEnv' ] && echo '<Property key=\"vCloud_x\"/>'\n")
     tools.chmod(0o755)
     monkeypatch.setenv("PATH", str(tools.parent))
-    machine._in_vcloud.cache_clear()
+    machine.in_vcloud.cache_clear()
     assert machine.platform(laid(tmp_path, **names)) == platform
-    machine._in_vcloud.cache_clear()
+    machine.in_vcloud.cache_clear()
 
 
 @given(st.tuples(st.integers() | st.none(), st.integers() | st.none()), st.floats(allow_nan=False))

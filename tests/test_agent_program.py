@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from servers.agents.program import build, process, protocol
 from servers.agents.program.paths import Paths
 from tests.bench.bench_agent import memory
+from tests.certificates import self_signed
 from tests.small_console import SmallConsole, refused
 
 TOKEN = "join-token-one"
@@ -159,6 +161,17 @@ def test_the_packed_agent_is_small_and_the_same_bytes_each_time(tmp_path: Path) 
     assert (tmp_path / "out.pyz").read_bytes() == build.pack()
 
 
+def test_with_certificates_of_ones_own_it_takes_no_more_memory_than_promised(host: Host) -> None:
+    """HTTPS with a CA that only the settings name: OpenSSL comes on top of everything else."""
+    own = self_signed(host.folder / "own.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own, own.with_name("key.pem"))
+    with SmallConsole().serving(context=context) as console:
+        host.install(console.url, TOKEN, "--ca-file", str(own), "--wait", "20")
+        console.wait(lambda: len(console.checkins()) >= 3)
+        assert console.url.startswith("https://") and memory(host.status()["pids"]) < 30
+
+
 def test_installing_again_gives_the_same_state_and_goes_on_as_the_same_agent(host: Host, console: SmallConsole) -> None:
     host.install(console.url, TOKEN, "--wait", "20")
     before, pids = host.files(), host.status()["pids"]
@@ -188,6 +201,17 @@ def test_a_lost_answer_to_the_enrolment_does_not_cost_the_token(host: Host, cons
     console.rule = lose_one
     host.install(console.url, TOKEN, "--wait", "20")
     assert lost and host.status()["agent_id"] == "agent-1"
+
+
+def test_what_is_ours_alone_and_holds_something_else_is_named_and_stays(host: Host, console: SmallConsole) -> None:
+    host.install(console.url)
+    kept = Path(host.paths.state) / "somebody's"
+    kept.write_text("kept")
+    assert host.call("uninstall")["left"] == [host.paths.state]
+    kept.unlink()
+    assert host.call("uninstall")["left"] == []
+    assert host.files() == []
+    assert host.call("uninstall") == {"ok": True, "removed": 0, "left": []}, "what is not there is not left"
 
 
 def test_a_second_agent_under_the_same_prefix_is_refused(host: Host, console: SmallConsole) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.factories import ProviderFactory
 from tests.processes import wait
 from tests.systems import System, system
 
+MESSAGE = "run/motd.d/muster-agent"
 IDENTITY = "var/lib/muster-agent/identity.json"
 AGENT = "/usr/bin/muster-agent"
 
@@ -112,6 +115,38 @@ def told(there: System, path: str) -> Any:
     return json.loads((there.root / path).read_text())
 
 
+# A console that knows no machine yet, on the loopback of the system's own network.
+WAITING = """
+import http.server
+
+class Console(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(202)
+        self.end_headers()
+        self.wfile.write(b'{"retry": 1}')
+
+    def log_message(self, *words):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", 8000), Console).serve_forever()
+"""
+
+
+@contextmanager
+def a_console_that_waits(there: System) -> Iterator[None]:
+    """In there, and the agent is laid to go to it."""
+    path = there.root / "etc/muster-agent/config.json"
+    path.write_text(json.dumps(told(there, "etc/muster-agent/config.json") | {"url": "http://127.0.0.1:8000"}))
+    there.outside("ip", "link", "set", "lo", "up")
+    served = subprocess.Popen([*there.enter("-n"), sys.executable, "-c", WAITING])
+    try:
+        yield
+    finally:
+        served.kill()
+        served.wait()
+
+
 def become_somebody(there: System) -> bytes:
     """Let the agent run until it has a key. It reaches nothing: its network has not even a loopback."""
     there.run(AGENT, "boot")
@@ -142,6 +177,18 @@ def test_removed_it_leaves_nothing(there: System, packager: Packager, provider: 
     after = there.files(*packager.database)
     assert after - before <= {"./etc/systemd/system/multi-user.target.wants"}
     assert before <= after
+
+
+def test_removed_while_its_claim_waits_it_leaves_nothing_either(
+    there: System, packager: Packager, provider: Provider
+) -> None:
+    before = there.files(*packager.database)
+    laid(there, provider, packager)
+    with a_console_that_waits(there):
+        there.run(AGENT, "boot")
+        wait(lambda: (there.root / MESSAGE).exists(), 30, "who signs in is told the code")
+        packager.remove(there)
+    assert there.files(*packager.database) - before <= {"./etc/systemd/system/multi-user.target.wants"}
 
 
 def test_installed_over_itself_and_upgraded_it_stays_who_it_is(

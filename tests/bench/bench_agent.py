@@ -1,7 +1,7 @@
 """What the agent costs its host: memory, CPU when nothing happens, and the size of its file.
 
-The packed agent as it is installed, supervisor and agent, against a Python that sleeps, doing nothing; over HTTPS
-with the system's certificates, at the real pace of a sample a minute.
+The packed agent as it is installed, supervisor and agent, against a Python that sleeps, doing nothing; over HTTP, and
+over HTTPS with the system's certificates, at the real pace of a sample a minute.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench.results import Result
 from tests.small_console import SmallConsole
 
 SECONDS = float(os.environ.get("BENCH_IDLE", "60"))
+WAYS = ("HTTP", "HTTPS")
 
 
 def memory(pids: list[int], twice: bool = False) -> float:
@@ -82,29 +83,42 @@ def trusted(folder: Path) -> ssl.SSLContext:
 
 
 def run() -> Iterator[Result]:
-    """Memory, CPU and size."""
+    """Memory, CPU and size: two agents at once, each of its own console."""
     from servers.agents.program import build
 
     nothing = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"])
+    found = []
     try:
-        with tempfile.TemporaryDirectory(prefix="muster-bench-agent-") as name:
-            console = SmallConsole()
-            console.interval = 60
-            with console.serving(context=trusted(Path(name))), agent(Path(name), console) as pids:
-                began, before = time.monotonic(), spent(pids)
-                time.sleep(SECONDS)
-                minutes = (time.monotonic() - began) / 60
-                used, idle = (spent(pids) - before) / minutes, spent([nothing.pid]) / minutes
-                told = len(console.checkins())
-                held, apart = memory(pids), memory(pids, twice=True)
-                floor = memory([nothing.pid])
+        with ExitStack() as stack:
+            running = {way: stack.enter_context(reporting(way)) for way in WAYS}
+            began = time.monotonic()
+            before = {way: spent(pids) for way, (_, pids) in running.items()}
+            began_with = spent([nothing.pid])
+            time.sleep(SECONDS)
+            minutes = (time.monotonic() - began) / 60
+            idle, floor = (spent([nothing.pid]) - began_with) / minutes, memory([nothing.pid])
+            for way, (console, pids) in running.items():
+                used = (spent(pids) - before[way]) / minutes
+                found.append((way, used, len(console.checkins()), memory(pids), memory(pids, twice=True)))
     finally:
         nothing.kill()
         nothing.wait()
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    detail = f"supervisor and agent, {python}; {apart:.1f} MB with shared pages twice; baseline: a Python that sleeps"
-    yield Result("Agent: resident memory", held, "MB", floor, detail)
-    detail = f"CPU ms a minute, {told} check-ins over HTTPS in {SECONDS:.0f} s: {used / 0.6:.2f} % of a core; "
-    detail += f"a Python that sleeps: {1000 * idle:.1f} ms"
-    yield Result("Agent: CPU when idle", 1000 * used, "ms/min", None, detail)
+    for way, used, told, held, apart in found:
+        detail = f"supervisor and agent, {python}; {apart:.1f} MB with shared pages twice; "
+        yield Result(f"Agent: resident memory, {way}", held, "MB", floor, detail + "baseline: a Python that sleeps")
+        detail = f"CPU ms a minute, {told} check-ins in {SECONDS:.0f} s; a Python that sleeps: {1000 * idle:.1f} ms"
+        yield Result(f"Agent: CPU when idle, {way}", 1000 * used, "ms/min", None, detail)
+        yield Result(f"Agent: CPU when idle, {way}, of a core", used / 0.6, "%", None, "at most 0.5 is promised")
     yield Result("Agent: size of the file", build.artifact().path.stat().st_size / 1e3, "KB", None, "one zipapp")
+
+
+@contextmanager
+def reporting(way: str) -> Iterator[tuple[SmallConsole, list[int]]]:
+    """An agent that reports this way, and its console."""
+    with tempfile.TemporaryDirectory(prefix="muster-bench-agent-") as name:
+        console = SmallConsole()
+        console.interval = 60
+        context = trusted(Path(name)) if way == "HTTPS" else None
+        with console.serving(context=context), agent(Path(name), console) as pids:
+            yield console, pids

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
-from . import checkin, files, identity, process, protocol, status
+from . import checkin, files, identity, process, protocol, status, word
 from .checkin import Facts, Samples
 from .client import Answer, Console, Unreached, encoded
 from .clock import Clock
@@ -88,7 +88,10 @@ class Agent:
     # joining by a token
 
     def _enrol(self) -> Optional[int]:
-        new = identity.made(self._settings["url"], self.paths.prefix, self._seed())
+        if word.asked(self.paths, self._settings):
+            self._save()
+        told = self._facts.instance = self._settings["instance"]
+        new = identity.made(self._settings["url"], self.paths.prefix, self._seed(), told)
         body = {
             "token": self._settings["token"],
             "public_key": new.public_key,
@@ -181,7 +184,7 @@ class Agent:
 
     def _forget_token(self) -> None:
         """Drop the join token from memory, and from the disk when the identity is safe there."""
-        for key in ("token", "key"):
+        for key in ("token", "key", "instance"):
             self._settings.pop(key, None)
         self._save()
 
@@ -221,6 +224,7 @@ class Agent:
             return self._abandon()
         if known.learn(self.paths.prefix):
             self._save()
+        self._facts.instance = word.kept(known) or self._facts.instance or word.had(self.paths, self._settings)
         answer = session.open()
         if answer.status != 200 or not session.is_open:
             return self._turned_away(answer)
@@ -320,7 +324,7 @@ class Agent:
     def _abandon(self) -> Optional[int]:
         """This disk is a copy of another instance's: that one goes on with the identity, and we have none."""
         self.log.say("This is another instance than the one that the agent was enrolled on. Its identity is dropped.")
-        self._identity = self._session = None
+        self._identity = self._session = self._facts.instance = None
         with contextlib.suppress(OSError):  # it is not looked at again, being another instance's
             files.remove(self.paths.identity)
             files.remove(self.paths.epoch)

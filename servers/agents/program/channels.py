@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import machine, procfs, protocol
@@ -21,11 +22,13 @@ LEASES = ("run/systemd/netif/leases", "var/lib/dhcp", "var/lib/dhclient", "var/l
 
 
 class Channel:
-    """One platform's. `service` is another address than the platform's own, as host[:port]."""
+    """One platform's. `service` is another address than the platform's own, as host[:port]; `longest` are the seconds
+    after which no further host is asked."""
 
     def __init__(self, root: str = "/", service: Optional[str] = None) -> None:
         self.root = root
         self.service = service
+        self.longest = 60.0
 
     def instance_id(self) -> Optional[str]:
         """The instance's id by its cloud; None when it cannot be had now."""
@@ -55,9 +58,10 @@ class OpenStack(Channel):
 
 class CloudStack(Channel):
     def _get(self, path: str) -> Optional[bytes]:
+        end = time.monotonic() + self.longest
         for host in [self.service] if self.service else routers(self.root):
             text = fetched(host, path)
-            if text is not None:
+            if text is not None or time.monotonic() > end:
                 return text
         return None
 

@@ -43,17 +43,20 @@ class Samples:
 
 
 class Facts:
-    """What the console was told of this host, so that only changes go out."""
+    """What the console was told of this host, so that only changes go out. `instance` is its cloud's own word for which
+    instance it is, which goes before what the host itself knows."""
 
     def __init__(self, root: str, gather: Callable[[str], Dict[str, Any]] = facts.gather) -> None:
         self._root = root
         self._gather = gather
+        self.instance: Optional[str] = None
         self._known: Optional[Dict[str, Any]] = None
         self._now: Dict[str, Any] = {}
 
     def look(self) -> Dict[str, Any]:
         """All of them, read anew."""
-        self._now = fitting(self._gather(self._root))
+        found = self._gather(self._root)
+        self._now = fitting(dict(found, instance_id=self.instance) if self.instance else found)
         return self._now
 
     def changed(self) -> Optional[Dict[str, Any]]:

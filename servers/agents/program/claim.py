@@ -35,7 +35,8 @@ class Claim:
         self._claimed_at = 0.0
         self._due = 0.0  # the next call, by the same clock
         self.retry = SOONEST
-        self.platform, self._channel = channel_of(paths, settings)
+        self.platform = ""
+        self._channel = None  # type: Optional[channels.Channel]
 
     def round(self, clock: Clock) -> Answer:
         """Unreached as the console says it; any answer but 200 and 202 is a refusal.
@@ -43,6 +44,8 @@ class Claim:
         The nonce is looked for more often than the console is asked: that costs nobody but this host's own cloud.
         """
         now = clock.since()
+        if self._channel is None and now >= self._due:
+            self._look()
         nonce = self._channel.nonce() if self._channel and self._claimed else None
         if now < self._due and (not nonce or nonce == self._answered):
             self.retry = min(self.retry, self._due - now + 0.1)
@@ -62,6 +65,11 @@ class Claim:
                 return answer
         self._pace(answer, now)
         return answer
+
+    def _look(self) -> None:
+        """Which cloud this is: at boot it may not answer yet, so it is looked for again until one does."""
+        machine.in_vcloud.cache_clear()
+        self.platform, self._channel = channel_of(self._paths, self._settings)
 
     def _prove(self, nonce: Optional[str]) -> Answer:
         """Answer the nonce that stands at this instance; without one, ask whether a person let us in."""

@@ -70,9 +70,10 @@ def new_seed() -> bytes:
     return os.urandom(32)
 
 
-def made(url: str, root: str, seed: Optional[bytes] = None) -> Identity:
-    """A new one for this instance, which no console knows yet."""
-    return Identity(url, seed or new_seed(), machine.instance(root))
+def made(url: str, root: str, seed: Optional[bytes] = None, told: Optional[str] = None) -> Identity:
+    """A new one for this instance, which no console knows yet; `told` is the cloud's own word for it."""
+    known = machine.instance(root)
+    return Identity(url, seed or new_seed(), dict(known, service=told) if told else known, instance_id=told)
 
 
 def kept(paths: Paths, url: str) -> Optional[Identity]:

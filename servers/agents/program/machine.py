@@ -30,7 +30,7 @@ def instance(root: str = "/") -> Instance:
     shown: Optional[str] = None
     for place in (DMI + "/product_uuid", "sys/hypervisor/uuid"):
         laid = procfs.line(os.path.join(root, place)) if root != "/" else None
-        shown = shown or laid or (None if _is_container() else procfs.line("/" + place))
+        shown = shown or laid or (None if is_container() else procfs.line("/" + place))
     shown = shown.lower() if shown else None
     if shown is not None and len(set(shown) - {"-"}) <= 1:
         shown = None  # all zeros or all f: a board that was never given one
@@ -69,12 +69,13 @@ def platform(root: str = "/") -> Optional[str]:
     for mark, found in MAKERS:
         if mark in made:
             return found
-    return "vcloud" if "vmware" in made and _in_vcloud() else None
+    return "vcloud" if "vmware" in made and in_vcloud() else None
 
 
 @functools.lru_cache(maxsize=None)
-def _in_vcloud() -> bool:
-    """vCloud Director hands its properties to each machine that it makes: vCloud_computerName and so on."""
+def in_vcloud() -> bool:
+    """vCloud Director hands its properties to each machine that it makes: vCloud_computerName and so on. Asked once,
+    unless the answer is dropped: the guest's tools may start after us."""
     return "vCloud_" in guest_property("guestinfo.ovfEnv")
 
 
@@ -91,5 +92,5 @@ def boot_id() -> Optional[str]:
     return procfs.line("/proc/sys/kernel/random/boot_id")
 
 
-def _is_container() -> bool:
+def is_container() -> bool:
     return os.path.exists("/run/systemd/container") or os.path.exists("/.dockerenv")

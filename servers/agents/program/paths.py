@@ -25,7 +25,6 @@ class Paths:
         self.identity = self.under("var", "lib", NAME, "identity.json")
         self.epoch = self.under("var", "lib", NAME, "epoch.json")
         self.update = self.under("var", "lib", NAME, "update.json")
-        self.update = self.under("var", "lib", NAME, "update.json")
         self.work = self.under("var", "lib", NAME, "work")
         self.motd = self.under("run", "motd.d", NAME)
         self.receipt = self.under("var", "lib", NAME, "receipt.json")
@@ -54,7 +53,7 @@ class Paths:
         found = {"systemd": [self.wanted, self.unit], "openrc": [self.script], "sysvinit": [self.script]}.get(mode, [])
         found += [self.wrapper] if self.is_whole_host else []
         found += [self.current, self.release(protocol.VERSION), self.launcher]
-        found += [self.identity, self.epoch, self.update, self.config, self.status, self.pid]
+        found += [self.identity, self.epoch, self.update, self.config, self.motd, self.status, self.pid]
         return found + [self.log, self.log + ".1", self.lock]
 
     def own_directories(self) -> List[str]:
@@ -62,13 +61,14 @@ class Paths:
         return [self.home, os.path.dirname(self.config), self.state]
 
     def shared_directories(self) -> List[str]:
-        """Directories that a prefix of one's own needs and that uninstall removes once empty, deepest first.
+        """Directories that uninstall removes once empty, deepest first: those that a prefix of one's own needs.
 
-        None on a whole host: its /etc, /var and so on are not ours.
+        A whole host's /etc, /var and so on are not ours; the one for messages of the day is in memory.
         """
+        made = [os.path.dirname(self.motd)]
         if self.is_whole_host:
-            return []
-        return [self.under(*p.split("/")) for p in ("var/lib", "var/log", "var", "run", "etc", "opt")]
+            return made
+        return made + [self.under(*p.split("/")) for p in ("var/lib", "var/log", "var", "run", "etc", "opt")]
 
 
 def find() -> Paths:

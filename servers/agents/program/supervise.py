@@ -16,14 +16,20 @@ from .process import AGAIN, ENDING, FINAL, HALTED, HANDED, UNWELCOME
 from .trial import Trial
 
 STEADY = 60.0  # seconds after which a run counts as healthy again
-OVERDUE = -1000  # what no process ends with
-GIVEN_UP = (UNWELCOME,)  # an end that is no fault of a version that has proven itself
-SLOWEST = 60.0  # seconds between two tries of a program that will not stay up
+OVERDUE, ASKED = -1000, -1001  # what no process ends with: it had its time; somebody asked us to end
+SOONEST, SLOWEST = 1.0, 60.0  # seconds between two tries of a program that will not stay up
+GLANCE = 1.0  # seconds between looks at a version that is being tried
+# Ends after which a version that is being tried is not tried again.
+HOPELESS = {
+    OVERDUE: "It did not reach the console within five minutes.",
+    UNWELCOME: "The console did not take it.",
+}
 
 
 def supervise(paths: Paths) -> int:
     """Keep `run` alive until it ends for good or somebody halts us. Its crashes go to the log.
 
+    A version that is being tried does not end for good: whatever it ends with, it is started again or given up.
     Signals stay blocked and are fetched one by one: a handler could fire between a fork and our knowing of the child.
     """
     lock = process.take(paths)
@@ -31,29 +37,34 @@ def supervise(paths: Paths) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING + (signal.SIGCHLD,))
     log = Log(paths.log)
     trial = Trial(paths)
-    pause = 1.0
+    pause = SOONEST
     while True:
         began = time.monotonic()
+        trial.begin()
         child = start(paths, lock)
         process.sign(lock, os.getpid(), child)
-        code = watch(child, trial)
-        if code == AGAIN:
+        code = watch(child, trial, log)
+        log.bound()
+        if code == ASKED:
+            return HALTED
+        if trial.is_on:
+            if code in HOPELESS and trial.give_up(HOPELESS[code]):
+                log.say("The new version is given up.")
+                continue
+        elif code == AGAIN:
             continue
-        if code == OVERDUE or (code in GIVEN_UP and trial.left() is not None):
-            went_back = trial.give_up("It did not reach the console within five minutes." if code == OVERDUE
-                                      else "The console did not take it.")  # fmt: skip
-            log.say("The new version is given up." if went_back else "There is no version to go back to.")
-            continue
-        if code in FINAL:
+        elif code in FINAL:
             return code
-        if trial.crashed("the last time with {}".format(code)):
-            log.say("The new version ended again and again, and is given up.")
-        pause = 1.0 if time.monotonic() - began > STEADY else pause
+        pause = SOONEST if time.monotonic() - began > STEADY else pause
         log.say("The agent ended unexpectedly ({}); starting it again in {:.0f} s.".format(code, pause))
         process.sign(lock, os.getpid())
         if signal.sigtimedwait(ENDING, pause) is not None:
             return HALTED
         pause = min(SLOWEST, pause * 2)
+        # Counted only now: where a host goes down, the agent may be ended before we are.
+        if trial.is_on and trial.crashed("the last time with {}".format(code)):
+            log.say("The new version ended again and again, and is given up.")
+            pause = SOONEST
 
 
 def start(paths: Paths, lock: int) -> int:
@@ -70,28 +81,30 @@ def start(paths: Paths, lock: int) -> int:
     try:
         os.dup2(complaints, 2)
         os.chdir("/")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING + (signal.SIGCHLD,))  # it can be ended, whatever it is
         os.execve(words[0], words, environment)  # noqa: S606 - of this program, by this Python
     finally:  # the child never goes on as a second supervisor
         os._exit(127)
 
 
-def watch(child: int, trial: Trial) -> int:
-    """The exit code of the child, or its signal as a negative number; HALTED once we were asked to end and it has.
+def watch(child: int, trial: Trial, log: Log) -> int:
+    """The exit code of the child, or its signal as a negative number; ASKED once we were asked to end and it has.
 
     OVERDUE when the version that is being tried had its time, and was ended for that.
     """
     while True:
         code = _ended(child)
-        if code is not None:
-            return code
+        if code is not None:  # whoever ends both of us asks us first
+            return code if signal.sigtimedwait(ENDING, 0) is None else ASKED
+        log.bound()
         left = trial.left()
         if left == 0:
             _end(child)
             return OVERDUE
-        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60 if left is None else min(60, left))
+        got = signal.sigtimedwait(ENDING + (signal.SIGCHLD,), 60 if left is None else min(GLANCE, left))
         if got is not None and got.si_signo in ENDING:
             _end(child)
-            return HALTED
+            return ASKED
 
 
 def _end(child: int) -> None:

@@ -1,6 +1,5 @@
 """Take the agent off this host, by its receipt: every file, its identity, its process."""
 
-import contextlib
 import os
 import shutil
 from typing import Any, Dict, List
@@ -48,9 +47,10 @@ def _fold(paths: Paths, releases: List[str]) -> List[str]:
     """Remove the directories that are empty now; those of ours that are not are given back."""
     left = []
     for folder in releases + [paths.versions] + paths.own_directories() + paths.shared_directories():
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                os.rmdir(folder)
-            except OSError:
-                left.append(folder)
+        try:
+            os.rmdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            left.append(folder)
     return [folder for folder in left if folder not in paths.shared_directories()]

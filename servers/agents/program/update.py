@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Optional
 
 from . import files, manifest, protocol
 from .paths import Paths
-from .trial import REMEMBERED, ROLLED_BACK, TRYING, failed, state, switch
+from .trial import REMEMBERED, ROLLED_BACK, TRYING, failed, state, switch, tried
 
 DONE, REFUSED = "done", "refused"
 
@@ -34,7 +34,7 @@ def take(
     except manifest.Unfit as unfit:
         _refuse(paths, known, offer, str(unfit))
         return None
-    if found.version in failed(known) or known.get("state") == TRYING:
+    if found.version in failed(known) or tried(paths) is not None:
         return None
     data = fetch(protocol.RELEASE_PATH + found.sha256, found.size)
     if len(data) != found.size or hashlib.sha256(data).hexdigest() != found.sha256:
