@@ -39,7 +39,8 @@ def start(
     """Do this to these servers of `customer`: one batch, and a row for each.
 
     A server on which it cannot be done gets a row that failed, with the reason; none is dropped. `params`: rename
-    `{name}`, snapshot `{name?}`, resize `{size}` (its id), revert_snapshot and delete_snapshot `{snapshot_id}`.
+    `{name}`, snapshot `{name?}`, resize `{size}` (its id), revert_snapshot and delete_snapshot `{snapshot_id}` (and
+    `snapshot_name`, to be shown).
     Wrong (fields `kind`, `servers`, and those of `params`) when it cannot be tried at all.
     """
     wanted = {server.pk: server for server in servers}
@@ -122,7 +123,11 @@ def _checked(does: Kind, params: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 _NUMBERS = ("cpus", "memory_mb", "disk_gb")
-_BESIDES = {"resize": ("size", "size_name", *_NUMBERS)}  # where sizes are free, cpus and memory_mb instead
+_BESIDES = {
+    "resize": ("size", "size_name", *_NUMBERS),  # where sizes are free, cpus and memory_mb instead
+    "revert_snapshot": ("snapshot_name",),
+    "delete_snapshot": ("snapshot_name",),
+}
 
 
 def cancel_for(rows: Any, words: str) -> int:
