@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts.clouds.operations import Operation
 from console.lib import audit, jobs, notify
 from console.lib.denials import Wrong
 from console.lib.jobs import leases
@@ -24,12 +25,13 @@ from console.lib.jobs.rows import ACTIVE, JobState
 from console.models import User
 from providers.models import Customer
 from servers.actions import ability
-from servers.actions.kinds import KINDS, Kind
+from servers.actions.kinds import CREATE, KINDS, Kind
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
 
 TASK = "actions.run"
 MOST = 1000  # servers in one batch
+GIVEN_UP = "Given up: deleted."
 GONE = "This server is no longer there. Select again in the list."
 
 
@@ -56,6 +58,10 @@ def start(
         rows = rows.select_for_update(of=("self",), no_key=True).order_by("pk")
         found = {server.pk: server for server in rows.select_related("customer", "account__endpoint")}
         refused = ability.refusals(found.values(), does)
+        if does.operation == Operation.DELETE:
+            # Whoever makes such a server finds out at its next write that the row is not its own any more.
+            making = Action.objects.filter(server__in=found.keys() - refused.keys(), kind=CREATE.name)
+            cancel_for(making, GIVEN_UP)
         made = [_row(batch, found.get(pk), server, refused) for pk, server in wanted.items()]
         failed = sum(row.state == JobState.FAILED for row in made)
         if failed == len(made):
