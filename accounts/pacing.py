@@ -15,7 +15,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from accounts.clouds.operations import Rate
-from console.lib.faults import SlowDown
+from console.lib.faults import SlowDown, Unreachable
 from console.lib.valkey import client
 
 log = structlog.get_logger(__name__)
@@ -68,8 +68,9 @@ return 1
 class Pace:
     """The hook before each call of one account (`Transport(before_call=…)`).
 
-    It waits up to `patience` seconds for its turn; a longer wait raises SlowDown, and no call is made. `clock` (seconds
-    since 1970) and `sleep` are for tests; Valkey's own clock counts otherwise, since workers' clocks differ.
+    It waits up to `patience` seconds for its turn; a longer wait raises SlowDown, and no call is made. `within`:
+    seconds from now for all its calls together; after that each raises Unreachable. `clock` (seconds since 1970) and
+    `sleep` are for tests; Valkey's own clock counts otherwise, since workers' clocks differ.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class Pace:
         account_id: Any,
         patience: float,
         *,
+        within: float | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.account_id, self.patience = account_id, patience
-        self._sleep, self._clock = sleep, clock
+        self._sleep, self._clock, self._within = sleep, clock, within
+        self._until = None if within is None else self._now() + within
         self._rates = known(account_id)
         self._made = 0
         self._ahead: dict[str, list[float]] = {}  # by verb, until when each token is good; threads share the lists
@@ -97,6 +100,11 @@ class Pace:
 
     def __call__(self, verb: str) -> None:
         self._made += 1
+        if self._within is not None and self._until is not None and self._now() >= self._until:
+            raise Unreachable(
+                f"Its cloud took longer than {_in_words(self._within)} for all that was asked, so it was left alone. "
+                "Nothing was changed."
+            )
         if self._has_one(verb):
             return
         waited = 0.0

@@ -23,7 +23,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 app = Celery("muster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_default_queue = "default"
-app.conf.task_routes = {"installs.*": {"queue": "ssh"}, "webhooks.*": {"queue": "webhooks"}}
+app.conf.task_routes = {
+    "accounts.sync": {"queue": "sync"},  # a slow cloud holds up nothing but readings
+    "installs.*": {"queue": "ssh"},
+    "webhooks.*": {"queue": "webhooks"},
+}
 app.conf.beat_schedule = {
     "sweep": {"task": "console.sweep", "schedule": 3.0, "options": {"expires": 10}},
     "sync-due": {"task": "accounts.sync_due", "schedule": 5.0, "options": {"expires": 10}},
@@ -57,6 +61,13 @@ def _bind_life(**_: Any) -> None:
     die_with_parent(signal.SIGKILL)
     gc.collect()
     gc.freeze()  # a listing makes a million objects: without this each look at them looks at all that is loaded too
+
+
+@worker_ready.connect(weak=False)
+def _keep_what_is_loaded(**_: Any) -> None:
+    """The same for a worker that works in threads."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_ready.connect(weak=False)

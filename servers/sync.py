@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 KIND: Final = Kind(linking.SYNC, SyncRun)
 PATIENCE: Final = 60.0  # seconds that a call waits for the account's turn (accounts.pacing)
+WHOLE: Final = 600.0  # seconds for a whole reading: hundreds of slow pages must not hold a worker for hours
 KEPT: Final = timedelta(days=30)  # of sync history
 
 _STATUS: Final[dict[type[Fault], CloudAccount.Status]] = {
@@ -71,7 +72,7 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
     # Should we break, the schedule comes back later and not at once. Who asks again meanwhile sets it to now.
     CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=Now() + timedelta(seconds=pacing.EVERY))
     tried = account.pending_version
-    pace = pacing.Pace(account.pk, PATIENCE)
+    pace = pacing.Pace(account.pk, PATIENCE, within=WHOLE)
     driver: clouds.Driver | None = None
     mode, found = SyncRun.Mode.FULL, Difference()
     try:

@@ -60,9 +60,9 @@ def test_an_ordered_server_is_made_once_and_is_in_the_list_as_soon_as_its_cloud_
     step(row)
     assert row.state == "waiting"
     assert (row.server.name, row.server.state) == ("shop", "changing")
-    words = ability.refusal(row.server, KINDS["delete"], ability.under_way([row.server])[row.server_id])
+    words = ability.refusal(row.server, KINDS["stop"], ability.under_way([row.server])[row.server_id])
     assert words.startswith("Another action is under way on this server: create")
-    assert words.endswith("A cloud that does not finish it is waited for 2 hours at most.")
+    assert words.endswith("A cloud that does not finish it is waited for 2 hours at most; Delete gives it up.")
     made = site.cloud.instances[row.server.external_id]
     assert made.metadata[MARK] == str(row.pk)
     assert made.user_data

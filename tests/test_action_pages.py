@@ -200,6 +200,35 @@ def test_sizes_and_snapshots_are_asked_of_the_cloud(people: People) -> None:
         assert "The snapshots cannot be shown" in text(browser.get(f"/actions/snapshots/{chosen.pk}/"))
 
 
+def test_the_snapshot_that_is_deleted_is_named_before_in_progress_and_after(people: People) -> None:
+    with served(people, 1) as (site, _):
+        chosen = Server.objects.get()
+        browser = people.browser(people.alice)
+        ask(people, "snapshot", chosen, name="before the upgrade")
+        settle(Action.objects.all())
+        [image] = [one for one in site.cloud.images.values() if one.name == "before the upgrade"]
+        about = {"kind": "delete_snapshot", "ids": chosen.pk, "snapshot_id": image.id}
+        page = text(browser.get("/actions/new", about))
+        assert "The snapshot before the upgrade , taken" in page
+        gone = browser.get("/actions/new", about | {"snapshot_id": "no-such"})
+        assert "Its cloud has no such snapshot of this server." in text(gone)
+        assert "aria-disabled" in gone.content.decode()
+        refused = ask(people, "delete_snapshot", chosen, snapshot_id="no-such")
+        assert (refused.status_code, ActionBatch.objects.count()) == (422, 1)
+        assert ask(people, "delete_snapshot", chosen, snapshot_id=image.id).status_code == 302
+        batch = ActionBatch.objects.get(kind="delete_snapshot")
+        assert batch.params == {"snapshot_id": image.id, "snapshot_name": "before the upgrade"}
+        settle(batch.actions)
+        assert "before the upgrade" in text(browser.get(f"/actions/{batch.pk}/"))
+        told = text(browser.get("/activity/"))
+        assert "on 1 server, before the upgrade" in told, told
+        assert re.search(r"Deleted a snapshot of web-0\W+before the upgrade\.", told), told
+        site.faults.inject("unavailable", path="/", times=20)
+        page = text(browser.get("/actions/new", about))
+        assert "The snapshot is not known" in page
+        assert "503" in page
+
+
 METHODS = {"actions:new": "get post", "actions:batch": "get", "actions:line": "get", "actions:snapshots": "get"}
 
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,13 +18,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import linking, pacing
+from accounts.clouds.openstack_acting import OpenStack
+from accounts.clouds.openstack_tasks import Ref
+from accounts.clouds.operations import Operation, Task
 from accounts.models import CloudAccount
+from console.demo import vcloud
 from console.demo.openstack import Site
-from servers.actions import actions, creating
+from servers import sync
+from servers.actions import actions, creating, recovering
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
 from tests.acting import asked, served, settle, step
 from tests.conftest import People
+from tests.factories import AccountFactory
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db  # those that need real commits say so
@@ -190,3 +197,70 @@ def test_refused_credentials_end_it_with_the_reason(people: People, far: Any) ->
     row = step(start(people, [server()], "stop").actions.get())
     assert (row.state, row.called_at) == ("failed", None)
     assert asked(site) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["reboot", "reset"])
+def test_a_reboot_that_its_cloud_tells_of_is_followed_and_not_called_interrupted(
+    people: People, far: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's answer is the one that a cloud with a list of its tasks gives."""
+    site, _ = far
+    row = start(people, [server()], kind).actions.get()
+    since: list[datetime] = []
+
+    def recent(self: OpenStack, operation: Operation, external_id: str, asked: datetime) -> Task:
+        since.append(asked)
+        return Task(Ref(operation.value, external_id, self._signed_in()[0].region).text(), external_id)
+
+    monkeypatch.setattr(OpenStack, "recent_task", recent)
+    killed_in_the_call(site, row)
+    taken_over(row)
+    settle(Action.objects.filter(pk=row.pk))
+    row.refresh_from_db()
+    assert (row.state, row.outcome) == ("done", row.does.outcome)
+    assert asked(site) == ["POST action"]
+    assert timedelta(0) < row.called_at - since[0] <= recovering.CLOCKS
+
+
+def test_the_one_before_is_not_taken_for_the_one_that_was_cut_off(
+    people: People, far: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = start(people, [server()], "reboot").actions.get()
+    settle(Action.objects.filter(pk=before.pk))
+    before.refresh_from_db()
+    since: list[datetime] = []
+    monkeypatch.setattr(OpenStack, "recent_task", lambda *asked: since.append(asked[-1]))
+    step(cut_off(people, "reboot", timedelta(0)))
+    assert since == [before.ended_at]
+
+
+def test_an_older_snapshot_of_the_same_name_is_not_the_one_that_was_asked_for(people: People, far: Any) -> None:
+    site, _ = far
+    settle(start(people, [server()], "snapshot", name="before").actions)
+    for pk, image in list(site.cloud.images.items()):
+        site.cloud.images[pk] = replace(image, created="2026-01-02T03:04:05Z")
+    row = cut_off(people, "snapshot", timedelta(minutes=1), name="before")
+    assert step(row).state == "interrupted"
+    assert asked(site) == ["POST action"]
+
+
+def test_vclouds_nameless_snapshot_is_known_by_its_date(people: People) -> None:
+    cloud = vcloud.Cloud.sized(1, generation="38.1")
+    with vcloud.serve(cloud) as site:
+        account = AccountFactory(
+            customer=people.customer, endpoint__platform="vcloud", endpoint__url=site.url, endpoint__slug="vcloud",
+            endpoint__networks=["127.0.0.1/32"],
+        )  # fmt: skip
+        account.close_pending(site.cloud.credentials, 1)
+        account.save()
+        assert sync.now(account).state == "done"
+        [one] = Server.objects.filter(account=account).select_related("customer", "account__endpoint")
+        settle(start(people, [one], "snapshot", name="before").actions)
+        row = start(people, [one], "snapshot", name="another name").actions.get()
+        Action.objects.filter(pk=row.pk).update(called_at=timezone.now() - timedelta(seconds=30))
+        step(row)
+        assert row.state == "done", row.outcome
+        row = start(people, [one], "snapshot", name="later").actions.get()
+        Action.objects.filter(pk=row.pk).update(called_at=timezone.now() + timedelta(hours=1))
+        assert step(row).state == "waiting"  # the one that is there is older

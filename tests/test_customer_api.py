@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import yaml
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -17,8 +19,8 @@ from console.lib.denials import Denied, Wrong
 from console.models import AuditEntry
 from providers import customers, tokens
 from providers.models import ApiToken, Membership
-from servers.actions import actions
-from servers.actions.models import Action
+from servers.actions import actions, repeating
+from servers.actions.models import Action, ActionBatch
 from servers.installs.models import InstallBatch
 from tests.acting import served, settle
 from tests.conftest import People
@@ -166,6 +168,61 @@ class TestInstalls:
         assert (went.status_code, went.json()["held"]) == (202, False)
         shaped(api("POST", f"installs/{told['id']}/go-on"), 409, "nothing_waits")
         assert InstallBatch.objects.count() == 1
+
+
+class TestRepeats:
+    def test_an_action_asked_for_twice_by_one_key_is_one(self, api: Api, people: People) -> None:
+        first, second = ServerFactory(account=people.account), ServerFactory(account=people.account)
+        address, body = f"servers/{first.pk}/actions", {"kind": "stop"}
+        told = api("POST", address, body, key="k-1")
+        again = api("POST", address, body, key="k-1")
+        assert (told.status_code, again.status_code, again.json()) == (202, 202, told.json())
+        assert Action.objects.count() == 1
+        assert (
+            "new key"
+            in shaped(api("POST", address, {"kind": "start"}, key="k-1"), 422, "idempotency_key_reused")["message"]
+        )
+        shaped(api("POST", f"servers/{second.pk}/actions", body, key="k-1"), 422, "idempotency_key_reused")
+        assert "Idempotency-Key" in shaped(api("POST", address, body, key="k" * 256), 400)["fields"]
+        assert api("POST", f"servers/{second.pk}/actions", body, key="k-2").status_code == 202
+        assert Action.objects.count() == 2
+
+    def test_a_key_is_its_customers_own_and_free_again_when_nothing_began(self, api: Api, people: People) -> None:
+        mine, theirs = ServerFactory(account=people.account), ServerFactory(account__customer=people.elsewhere)
+        charlie = Api(people.elsewhere, people.charlie)
+        wrong = {"kind": "rename"}
+        shaped(api("POST", f"servers/{mine.pk}/actions", wrong, key="k-1"), 400)
+        assert api("POST", f"servers/{mine.pk}/actions", {"kind": "stop"}, key="k-1").status_code == 202
+        assert charlie("POST", f"servers/{theirs.pk}/actions", {"kind": "stop"}, key="k-1").status_code == 202
+        assert Action.objects.values("batch__customer").distinct().count() == 2
+
+    @pytest.mark.django_db(transaction=True)
+    def test_while_the_first_call_is_under_way_the_second_is_told_to_wait(self, api: Api, people: People) -> None:
+        chosen = ServerFactory(account=people.account)
+        address, body = f"servers/{chosen.pk}/actions", {"kind": "stop"}
+        begun, go_on = Event(), Event()
+
+        def first() -> None:
+            def begin() -> ActionBatch:
+                begun.set()
+                assert go_on.wait(30)
+                return actions.start([chosen], kind="stop", by=people.alice, customer=people.customer)
+
+            try:
+                repeating.once(people.customer, "k-1", b"the same", begin)
+            finally:
+                connection.close()
+
+        thread = Thread(target=first)
+        thread.start()
+        assert begun.wait(30)
+        try:
+            reply = api("POST", address, body, key="k-1")
+        finally:
+            go_on.set()
+            thread.join(30)
+        assert "in a moment" in shaped(reply, 409, "idempotency_key_in_progress")["message"]
+        assert Action.objects.count() == 1
 
 
 CALLS = [("GET", "servers", "servers:read"), ("GET", "servers/{id}", "servers:read"),

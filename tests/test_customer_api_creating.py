@@ -45,6 +45,14 @@ def order(far: Any, **fields: Any) -> dict[str, Any]:
 
 
 class TestCreate:
+    def test_an_order_sent_twice_with_one_key_makes_one_server(self, api: Api, far: Any) -> None:
+        first, again = (api("POST", "servers", order(far), key="order-7").json() for _ in range(2))
+        assert first["id"] == again["id"]
+        settle(Action.objects.all())
+        assert api("POST", "servers", order(far), key="order-7").json()["state"] == "done"
+        assert [one.name for one in far[0].cloud.instances.values()].count("shop") == 1
+        shaped(api("POST", "servers", order(far, name="other"), key="order-7"), 422, "idempotency_key_reused")
+
     def test_a_server_is_ordered_followed_and_its_password_is_told_once(
         self, api: Api, people: People, far: Any
     ) -> None:

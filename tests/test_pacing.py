@@ -12,9 +12,10 @@ from accounts.clouds.operations import Rate
 from accounts.models import CloudAccount
 from console.demo.openstack import Cloud, Site, serve
 from console.lib import valkey
-from console.lib.faults import SlowDown
+from console.lib.faults import SlowDown, Unreachable
 from console.lib.jobs.rows import JobState
 from servers import sync
+from servers.models import Server
 from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +189,27 @@ def test_without_valkey_calls_go_out_unpaced(account: CloudAccount, monkeypatch:
     dead = valkey.dialled("redis://127.0.0.1:9/0")
     monkeypatch.setattr(pacing, "client", lambda: dead)
     assert sync.now(account).state == JobState.DONE
+
+
+def test_all_calls_together_have_an_end_however_slow_each_page_is(site: Site, account: CloudAccount) -> None:
+    clock = Clock()
+    pace = pacing.Pace(account.pk, 60, within=600, sleep=clock.sleep, clock=clock)
+    pace("GET")
+    clock.now += 599
+    pace("GET")
+    clock.now += 2
+    with pytest.raises(Unreachable, match=r"took longer than 10 minutes for all that was asked"):
+        pace("GET")
+
+
+def test_a_reading_that_takes_too_long_ends_in_words_and_changes_nothing(
+    account: CloudAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync.now(account)
+    monkeypatch.setattr(sync, "WHOLE", 0.0)
+    run = sync.now(account)
+    assert (run.state, run.added) == (JobState.FAILED, 0)
+    assert run.outcome.endswith("for all that was asked, so it was left alone. Nothing was changed.")
+    account.refresh_from_db()
+    assert (account.status, account.status_reason) == (CloudAccount.Status.UNREACHABLE, run.outcome)
+    assert Server.objects.filter(account=account, missing_since=None).count() == 25

@@ -17,7 +17,7 @@ import pytest
 import redis
 from django.core.cache.backends.redis import RedisCache
 
-from console.lib import embedded
+from console.lib import embedded, pulse
 from tests.processes import environment, folder, manage, wait
 from tests.ups import Up, up
 
@@ -98,7 +98,7 @@ def signs_of_life(running: Up, after: float) -> bool:
     """Whether beat and every worker left a sign since."""
     seen = RedisCache(embedded.engine(running.home).redis_url, {})
     try:
-        return all((seen.get(f"pulse:{name}") or 0) > after for name in ("beat", "default", "ssh", "webhooks"))
+        return all((seen.get(f"pulse:{name}") or 0) > after for name in pulse.EXPECTED)
     except redis.RedisError:
         return False
     finally:

@@ -13,6 +13,10 @@ test keeps it so. **yes** works; **in some states** names what to do first; **no
 below the table. A † marks what neither a recording of a real cloud of that generation nor a run against one
 ([real-openstack.md](real-openstack.md)) has confirmed yet: it was written from manuals, schemas and sources, and tried
 against a simulated cloud.
+
+A server that its cloud calls failed is refused what its state does not allow with the cloud's own word for it and with
+what the cloud takes then. One whose state is not known is asked for all the same, and its cloud decides; only going
+back to a snapshot waits until the state is known.
 """
 
 

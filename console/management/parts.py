@@ -18,8 +18,20 @@ from console.lib.tree import Part
 
 BEAT, WORKERS, WEB, DEMO, ENGINE = range(5)  # the order of stopping; together less than 15 s
 POOL = "20"  # database connections of a process that works in threads
-# Tasks at once in one process that works in threads: slices of installs, and webhooks; each runs threads of its own.
-THREADS = {"ssh": "4", "webhooks": "16"}
+QUEUES = ("default", "sync", "ssh", "webhooks")  # a worker for each
+# Tasks at once in one process that works in threads: readings of accounts (each with a thread that keeps its lease, and
+# two endpoints that hang leave room for others: servers.turns), slices of installs, and webhooks, which run threads of
+# their own.
+THREADS = {"sync": "10", "ssh": "4", "webhooks": "16"}
+_CELERY = ("-m", "celery", "-A", "console.celery", "-q")
+
+
+def worker(queue: str) -> list[str]:
+    """Python's arguments for a worker of this queue."""
+    threads = THREADS.get(queue)
+    pool = ["--pool", "threads", "-c", threads] if threads else ["-c", "2", "--max-tasks-per-child", "2000"]
+    named = ["-Q", queue, "-n", f"{queue}-{os.getpid()}@%h"]
+    return [*_CELERY, "worker", *named, "--without-gossip", "--without-mingle", *pool]
 
 
 class Parts:
@@ -73,28 +85,11 @@ class Parts:
         return Part(name, start, WEB, 3.0, said=lambda: self.said(name))
 
     def worker(self, queue: str) -> Part:
-        """`ssh` and `webhooks` wait on sockets, so they work in threads of one process; `default` forks."""
-        name, threads = f"worker-{queue}", THREADS.get(queue)
-        forks = ["-c", "2", "--max-tasks-per-child", "2000"]
+        """The others wait on sockets, so they work in threads of one process; `default` forks."""
+        name = f"worker-{queue}"
 
         def start() -> subprocess.Popen[bytes]:
-            return self.python(
-                name,
-                "-m",
-                "celery",
-                "-A",
-                "console.celery",
-                "-q",
-                "worker",
-                "-Q",
-                queue,
-                "-n",
-                f"{queue}-{os.getpid()}@%h",
-                "--without-gossip",
-                "--without-mingle",
-                *(["--pool", "threads", "-c", threads] if threads else forks),
-                env=self._pooled() if threads else None,
-            )
+            return self.python(name, *worker(queue), env=self._pooled() if queue in THREADS else None)
 
         return Part(name, start, WORKERS, 4.0, said=lambda: self.said(name))
 
@@ -102,9 +97,7 @@ class Parts:
         """Keeps no file: after a restart everything is due within one interval, and twice is harmless."""
 
         def start() -> subprocess.Popen[bytes]:
-            return self.python(
-                "beat", "-m", "celery", "-A", "console.celery", "-q", "beat", "-S", "celery.beat:Scheduler"
-            )
+            return self.python("beat", *_CELERY, "beat", "-S", "celery.beat:Scheduler")
 
         return Part("beat", start, BEAT, 1.0, said=lambda: self.said("beat"))
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from console.lib import children, embedded, logfiles, pgdata, staticset
 from console.lib.tree import Broken, Task, Tree
 from console.management.outside import Refused, broker_lets_us_in, database_lets_us_in, listen, unready
-from console.management.parts import Parts
+from console.management.parts import QUEUES, Parts
 
 LEFTOVERS_WAIT = 5.0  # seconds for what a killed `up` left to end by itself
 ENGINE_WITHIN = 60.0
@@ -47,7 +47,7 @@ class Start:
         for number in range(web):
             if not self.tree.asked:
                 self.tree.add(self.parts.web("web" if number == 0 else f"web-{number + 1}", door))
-        for part in (*map(self.parts.worker, ("default", "ssh", "webhooks")), self.parts.beat()):
+        for part in (*map(self.parts.worker, QUEUES), self.parts.beat()):
             if not self.tree.asked:
                 self.tree.add(part)
         if settings.SANDBOX and not self.tree.asked:

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts.clouds.operations import Operation
 from console.lib import audit, jobs, notify
 from console.lib.denials import Wrong
 from console.lib.jobs import leases
@@ -24,12 +25,13 @@ from console.lib.jobs.rows import ACTIVE, JobState
 from console.models import User
 from providers.models import Customer
 from servers.actions import ability
-from servers.actions.kinds import KINDS, Kind
+from servers.actions.kinds import CREATE, KINDS, Kind
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
 
 TASK = "actions.run"
 MOST = 1000  # servers in one batch
+GIVEN_UP = "Given up: deleted."
 GONE = "This server is no longer there. Select again in the list."
 
 
@@ -39,7 +41,8 @@ def start(
     """Do this to these servers of `customer`: one batch, and a row for each.
 
     A server on which it cannot be done gets a row that failed, with the reason; none is dropped. `params`: rename
-    `{name}`, snapshot `{name?}`, resize `{size}` (its id), revert_snapshot and delete_snapshot `{snapshot_id}`.
+    `{name}`, snapshot `{name?}`, resize `{size}` (its id), revert_snapshot and delete_snapshot `{snapshot_id}` (and
+    `snapshot_name`, to be shown).
     Wrong (fields `kind`, `servers`, and those of `params`) when it cannot be tried at all.
     """
     wanted = {server.pk: server for server in servers}
@@ -55,6 +58,10 @@ def start(
         rows = rows.select_for_update(of=("self",), no_key=True).order_by("pk")
         found = {server.pk: server for server in rows.select_related("customer", "account__endpoint")}
         refused = ability.refusals(found.values(), does)
+        if does.operation == Operation.DELETE:
+            # Whoever makes such a server finds out at its next write that the row is not its own any more.
+            making = Action.objects.filter(server__in=found.keys() - refused.keys(), kind=CREATE.name)
+            cancel_for(making, GIVEN_UP)
         made = [_row(batch, found.get(pk), server, refused) for pk, server in wanted.items()]
         failed = sum(row.state == JobState.FAILED for row in made)
         if failed == len(made):
@@ -122,7 +129,11 @@ def _checked(does: Kind, params: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 _NUMBERS = ("cpus", "memory_mb", "disk_gb")
-_BESIDES = {"resize": ("size", "size_name", *_NUMBERS)}  # where sizes are free, cpus and memory_mb instead
+_BESIDES = {
+    "resize": ("size", "size_name", *_NUMBERS),  # where sizes are free, cpus and memory_mb instead
+    "revert_snapshot": ("snapshot_name",),
+    "delete_snapshot": ("snapshot_name",),
+}
 
 
 def cancel_for(rows: Any, words: str) -> int:

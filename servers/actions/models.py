@@ -32,12 +32,19 @@ class ActionBatch(models.Model):
     params = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
+    request_key = models.CharField(max_length=255, blank=True, editable=False)  # of a program that may ask twice
+    request_digest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of its call and body
 
     objects = ActionBatchQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
         verbose_name_plural = "action batches"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "request_key"], condition=~Q(request_key=""), name="action_request_once"
+            )
+        ]
         indexes = [
             models.Index(fields=["customer"], name="actions_under_way", condition=Q(ended_at__isnull=True)),
         ]

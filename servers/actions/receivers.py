@@ -31,6 +31,8 @@ def settle(pk: Any, **_: Any) -> None:
     if row.state != JobState.CANCELED:
         by = str(batch.by) if batch.by else ""
         detail = {"kind": row.kind, "batch": str(batch.pk), "outcome": row.outcome, "by": by}
+        if snapshot := row.params.get("snapshot_name"):
+            detail["snapshot"] = snapshot
         audit.note(audit.SYSTEM, f"action.{row.state}", target=row.server or row, customer_id=row.customer_id,
                    detail=detail)  # fmt: skip
     told = [f"action-{pk}", f"batch-{batch.pk}"]

@@ -1,7 +1,7 @@
 """What became of a call whose answer nobody heard: its worker was killed, or the line broke.
 
-Repeating it blindly could reboot a server twice or take two snapshots. So the cloud is looked at first, and where even
-that does not tell, the row ends as interrupted and a person decides.
+Repeating it blindly could reboot a server twice or take two snapshots. So the cloud is asked what it took on, then
+looked at, and where even that does not tell, the row ends as interrupted and a person decides.
 """
 
 from __future__ import annotations
@@ -12,13 +12,30 @@ from django.utils import timezone
 
 from accounts.clouds import State
 from accounts.clouds.acting import ActingDriver
-from accounts.clouds.operations import Operation, Phase, Progress
+from accounts.clouds.operations import Operation, Phase, Progress, Snapshot, Task
 from servers.actions.kinds import CREATE
 from servers.actions.models import Action
 from servers.actions.newcomers import newcomer
 from servers.actions.unknown import Unknown
 
 SETTLING = timedelta(seconds=20)  # in which a call that was heard has begun to show
+CLOCKS = timedelta(minutes=1)  # by which a cloud's clock may be behind ours
+NAMELESS = ("vcloud",)  # it keeps one snapshot of a server, and no name of it
+
+
+def taken_on(row: Action, driver: ActingDriver, external_id: str) -> Task | None:
+    """The work that the cloud took on for this call, where it can tell; it is followed then as if it had answered.
+
+    Not asked of what is safe to repeat, which the server's state tells. Raises what the driver raises.
+    """
+    if row.called_at is None or row.kind == CREATE.name or row.does.repeatable:
+        return None
+    since = row.called_at - CLOCKS
+    # One of ours just before must not be taken for this one.
+    others = Action.objects.filter(server=row.server_id, kind=row.kind, ended_at__gt=since).exclude(pk=row.pk)
+    if last := others.order_by("-ended_at").values_list("ended_at", flat=True).first():
+        since = max(since, min(last, row.called_at))
+    return driver.recent_task(row.does.operation, external_id, since)
 
 
 def found_out(row: Action, driver: ActingDriver, external_id: str) -> Progress | None:
@@ -62,7 +79,7 @@ def _by_snapshots(row: Action, driver: ActingDriver, external_id: str, done: str
         if all(one.id != row.params["snapshot_id"] for one in there):
             return Progress(Phase.DONE, done)
         return Progress(Phase.RUNNING) if _fresh(row) else None
-    if any(one.name == row.params["name"] for one in there):
+    if any(_is_it(one, row) for one in there):
         return Progress(Phase.DONE, done)
     if _fresh(row):
         return Progress(Phase.RUNNING)
@@ -70,6 +87,12 @@ def _by_snapshots(row: Action, driver: ActingDriver, external_id: str, done: str
         f"The worker stopped in the middle, and the cloud shows no snapshot called {row.params['name']}. It was not "
         "asked again, since that could take two. Look at your snapshots, then decide."
     )
+
+
+def _is_it(one: Snapshot, row: Action) -> bool:
+    """Whether this snapshot is the one that the row asked for: an older one of the same name is not."""
+    young = one.created_at is None or row.called_at is None or one.created_at >= row.called_at - CLOCKS
+    return young and (one.name == row.params["name"] or row.account.endpoint.platform in NAMELESS)
 
 
 def _fresh(row: Action) -> bool:

@@ -27,7 +27,7 @@ from console.lib.seal import SealBroken
 from servers.actions import creating, newcomers, passwords, showing
 from servers.actions.kinds import CREATE, PATIENCE
 from servers.actions.models import Action
-from servers.actions.recovering import found_out
+from servers.actions.recovering import found_out, taken_on
 from servers.actions.unknown import Unknown
 
 log = structlog.get_logger(__name__)
@@ -130,17 +130,24 @@ class _Step:
     def recover(self) -> None:
         """The call was begun and its answer is not known. Look what became of it; call again only where it is safe."""
         driver: ActingDriver | None = None
+        told: Progress | None = None
         try:
             driver = self._driver()
             with calling.heard(self.account):
-                told = found_out(self.row, driver, self.external_id)
+                if task := taken_on(self.row, driver, self.external_id):
+                    self.row.task_ref = task.ref
+                    self.lease.write(task_ref=task.ref)
+                else:
+                    told = found_out(self.row, driver, self.external_id)
         except (Unreachable, SlowDown) as fault:
             self._wait(fault.words, pause(min(self.row.polls, 6), fault))
             return
         except Unknown as unknown:
             self.end(JobState.INTERRUPTED, unknown.words, driver, unknown.server_id)
             return
-        if told is None:
+        if self.row.task_ref:
+            self.look(driver)
+        elif told is None:
             self.lease.again(0, "It was not heard by the cloud; it is asked again.", called_at=None)
         else:
             self._go_by(told, driver)

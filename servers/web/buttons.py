@@ -61,7 +61,8 @@ def of_server(server: Server, *others: dict[str, Any]) -> dict[str, Any]:
         return {"label": kind.label, "icon": kind.icon, "href": href, "reason": reason}
 
     snapshots = {
-        "label": "Snapshots", "icon": "history", "href": reverse("actions:snapshots", args=[server.pk]), "reason": "",
+        "label": "Snapshots", "icon": "history", "href": reverse("actions:snapshots", args=[server.pk]),
+        "reason": ability.GONE if server.gone_at else "",
     }  # fmt: skip
     another = {
         "label": "New server like this", "icon": "plus", "href": f"{reverse('actions:create')}?like={server.pk}",

@@ -88,6 +88,8 @@ def _of_action(entry: AuditEntry, kind: Kind) -> Moment:
     href = reverse("actions:batch", args=[batch]) if batch else ""
     words = str(entry.detail.get("outcome", ""))
     words = "" if words == kind.outcome else words
+    if snapshot := str(entry.detail.get("snapshot", "")):
+        words = f"{snapshot}. {words}".strip()
     return Moment(entry.at, "running" if done else "failed", what, entry.target_name, href, words, by)
 
 
@@ -118,6 +120,8 @@ def _detail(detail: dict[str, Any]) -> str:
     for key in ("done", "failed", "refused"):
         if isinstance(number := detail.get(key), int) and number:
             said.append(f"{number} {key}")
+    if isinstance(params := detail.get("params"), dict) and params.get("snapshot_name"):
+        said.append(f"{params['snapshot_name']}")
     if detail.get("user"):
         said.append(f"as {detail['user']}")
     if isinstance(outcome := detail.get("outcome"), str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
@@ -14,7 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts import ready
-from accounts.clouds.operations import Operation, Size
+from accounts.clouds.operations import Operation, Size, Snapshot
 from accounts.visit import visit
 from console.lib.denials import Denied, Wrong
 from console.lib.faults import Fault
@@ -44,13 +45,16 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """The sizes to choose from; or `free`: CPUs and memory are said instead; or the `fault` why neither is known."""
+class Offer:
+    """What the page needs to know of the cloud: the sizes to choose from, or `free`: CPUs and memory are said instead;
+    or the snapshot that it is about. Or the `fault` why that is not known, under its `title`."""
 
     sizes: Sequence[Size] = ()
     free: bool = False
-    fault: str = ""
     has: str = ""
+    snapshot: Snapshot | None = None
+    fault: str = ""
+    title: str = "The sizes on offer are not known"
 
 
 @signed_in
@@ -70,26 +74,27 @@ def new(request: HttpRequest) -> HttpResponse:
         except QueryError as refusal:
             messages.error(request, refusal.words)
             return HttpResponseRedirect(reverse("servers:list"))
-        first = {"targets": chosen.frozen, "kind": does.name, "snapshot_id": request.GET.get("snapshot_id", "")}
+        snapshot_id = request.GET.get("snapshot_id", "")
+        first = {"targets": chosen.frozen, "kind": does.name, "snapshot_id": snapshot_id}
         if does.name == "rename" and chosen.able:
             first["name"] = chosen.able[0].name
-        shapes = _shapes(does, chosen)
-        form = ActionForm(initial=first, does=does, sizes=shapes.sizes, free=shapes.free, has=shapes.has)
-        return _form(request, does, form, chosen, shapes.fault)
+        offer = _offer(does, chosen, snapshot_id)
+        form = ActionForm(initial=first, does=does, sizes=offer.sizes, free=offer.free, has=offer.has)
+        return _form(request, does, form, chosen, offer)
     chosen = _sorted_out(does, *picking.by_ids(request.POST.get("targets", ""), seen, actions.MOST))
-    shapes = _shapes(does, chosen)
-    form = ActionForm(request.POST, does=does, sizes=shapes.sizes, free=shapes.free, has=shapes.has)
+    offer = _offer(does, chosen, request.POST.get("snapshot_id", ""))
+    form = ActionForm(request.POST, does=does, sizes=offer.sizes, free=offer.free, has=offer.has)
     everyone = [*chosen.able, *(server for server, _ in chosen.unable)]  # frozen: one that cannot be by now says why
-    if form.is_valid() and everyone and not shapes.fault:
+    if form.is_valid() and everyone and not offer.fault:
         try:
-            return _on_the_way(request, _start(does, everyone, form, request))
+            return _on_the_way(request, _start(does, everyone, _params(form, offer), request))
         except Wrong as wrong:
             form.take(wrong)
         except Denied as denial:
             form.add_error(None, denial.words)
     elif not everyone:
         form.add_error(None, "There is nothing to do it to. Select servers in the list.")
-    return _form(request, does, form, chosen, shapes.fault, status=422)
+    return _form(request, does, form, chosen, offer, status=422)
 
 
 def _sorted_out(does: Kind, servers: list[Server], gone: int = 0) -> Chosen:
@@ -101,22 +106,36 @@ def _sorted_out(does: Kind, servers: list[Server], gone: int = 0) -> Chosen:
     )
 
 
-def _shapes(does: Kind, chosen: Chosen) -> Shapes:
-    """What a resize can choose from, and why there is nothing."""
+def _offer(does: Kind, chosen: Chosen, snapshot_id: str) -> Offer:
+    """What a resize can choose from, or which snapshot it is about; or why there is nothing."""
+    if "snapshot_id" in does.needs and snapshot_id and len(chosen.able) == 1:
+        return _snapshot(chosen.able[0], snapshot_id)
     if does.name != "resize" or not chosen.able:
-        return Shapes()
+        return Offer()
     accounts = {server.account_id: server.account for server in chosen.able}
     tables = [ready.table(account) for account in accounts.values()]
     if all(table is not None and not table[Operation.SIZES].allowed for table in tables):
-        return Shapes(free=True, has=_has(chosen.able))
+        return Offer(free=True, has=_has(chosen.able))
     if len(accounts) > 1:
-        return Shapes(
+        return Offer(
             fault="These servers are in several accounts, whose sizes differ. Resize those of one account at a time."
         )
     try:
-        return Shapes(offers.sizes(next(iter(accounts.values()))))
+        return Offer(offers.sizes(next(iter(accounts.values()))))
     except Fault as fault:
-        return Shapes(fault=fault.words)
+        return Offer(fault=fault.words)
+
+
+def _snapshot(server: Server, snapshot_id: str) -> Offer:
+    """The snapshot as its cloud tells it now, so that nobody reverts to one, or deletes one, that is not named."""
+    title = "The snapshot is not known"
+    try:
+        found = next((one for one in offers.snapshots(server) if one.id == snapshot_id), None)
+    except Fault as fault:
+        return Offer(fault=fault.words, title=title)
+    if found is None:
+        return Offer(fault="Its cloud has no such snapshot of this server. Choose among those it has.", title=title)
+    return Offer(snapshot=found)
 
 
 def _has(servers: Sequence[Server]) -> str:
@@ -127,12 +146,18 @@ def _has(servers: Sequence[Server]) -> str:
     return f"It has {one.cpus} CPU{'s' * (one.cpus > 1)} and {megabytes(one.memory_mb)} now."
 
 
-def _start(does: Kind, servers: list[Server], form: ActionForm, request: HttpRequest) -> list[ActionBatch]:
+def _params(form: ActionForm, offer: Offer) -> dict[str, Any]:
+    """What the form says, and how the cloud calls the snapshot that it names by id."""
+    name = offer.snapshot.name.strip()[:255] if offer.snapshot else ""
+    return form.params() | ({"snapshot_name": name} if name and name.isprintable() else {})
+
+
+def _start(does: Kind, servers: list[Server], params: dict[str, Any], request: HttpRequest) -> list[ActionBatch]:
     """One batch a customer, all or none."""
     by_customer = groupby(sorted(servers, key=lambda one: str(one.customer_id)), key=lambda one: one.customer)
     with transaction.atomic():
         return [
-            actions.start(list(some), kind=does.name, params=form.params(), by=person(request), customer=customer)
+            actions.start(list(some), kind=does.name, params=params, by=person(request), customer=customer)
             for customer, some in by_customer
         ]
 
@@ -145,13 +170,13 @@ def _on_the_way(request: HttpRequest, batches: list[ActionBatch]) -> HttpRespons
 
 
 def _form(
-    request: HttpRequest, does: Kind, form: ActionForm, chosen: Chosen, fault: str, status: int = 200
+    request: HttpRequest, does: Kind, form: ActionForm, chosen: Chosen, offer: Offer, status: int = 200
 ) -> HttpResponse:
     most = 1 if does.single else actions.MOST
     too_many = len(chosen.able) > most
     reason = ""
-    if fault:
-        reason = "The sizes are not known."
+    if offer.fault:
+        reason = f"{offer.title}."
     elif too_many:
         reason = (
             f"{does.label} is done to one server at a time."
@@ -166,7 +191,8 @@ def _form(
         "does": does,
         "form": form,
         "chosen": chosen,
-        "fault": fault,
+        "offer": offer,
+        "fault": offer.fault,
         "reason": reason,
         "too_many": too_many,
         "heading": does.label if one or does.single else f"{does.label} {len(chosen.able):,} servers".replace(",", " "),

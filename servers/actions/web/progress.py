@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -18,7 +19,7 @@ from servers.actions import actions, passwords
 from servers.actions.models import Action, ActionBatch
 
 PAGE = 100
-SHOWN = ("name", "image_name", "size_name")  # of the parameters
+SHOWN = ("name", "image_name", "size_name", "snapshot_name")  # of the parameters
 VIEWS = {
     "all": ("All", Q(), "total"),
     "active": ("Under way", Q(state__in=ACTIVE), "active"),
@@ -92,7 +93,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "section": "activity",
         "batch": batch,
         "does": batch.does,
-        "params": [batch.params[name] for name in SHOWN if batch.params.get(name)],
+        "params": _shown(batch.params),
         "counts": counts,
         "lines": [Line(row, batch.by_id == person(request).pk) for row in found[:PAGE]],
         "views": [(label, f"{here}?show={key}" if key != "all" else here, counts[name], key == show)
@@ -114,6 +115,12 @@ def line(request: HttpRequest, pk: UUID) -> HttpResponse:
 def rows_of(request: HttpRequest) -> QuerySet[Action]:
     """The rows of customers that are open to this request."""
     return Action.objects.filter(customer__in=[customer.pk for customer in visit(request).customers])
+
+
+def _shown(params: dict[str, Any]) -> list[Any]:
+    """What was asked for beside the kind; a snapshot by its id where nobody told its name."""
+    shown = [params[name] for name in SHOWN if params.get(name)]
+    return shown or [params[name] for name in ("snapshot_id",) if params.get(name)]
 
 
 def _rows(batch: ActionBatch) -> QuerySet[Action]:

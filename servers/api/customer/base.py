@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from console.lib.api.paging import Pages
 from console.lib.api.strict import without_nul
 from console.models import User
 from providers.api.tokenauth import TokenAuthentication, TokenHasScope
+from providers.api.views import KeyBusy, KeyReused, canonical
 from providers.models import ApiToken, Customer
 from servers import finding, presence
-from servers.actions.models import Action
+from servers.actions import repeating
+from servers.actions.models import Action, ActionBatch
 from servers.api.examples import SERVER_ID
 from servers.finding import Reach
 from servers.installs.models import InstallBatch
@@ -96,6 +99,24 @@ class CustomerView(APIView):
         if found is None:
             raise NotFound("You have no install with this id.", "install_unknown")
         return found
+
+    def key(self) -> str:
+        """The call's Idempotency-Key; "" for none."""
+        key: str = self.request.headers.get("Idempotency-Key", "")
+        if len(key) > 255 or not key.isprintable():
+            raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
+        return key
+
+    def once(self, begin: Callable[[], ActionBatch]) -> Action:
+        """The action that `begin` begins, or the one that the same call with the same key began."""
+        call = f"{self.request.method} {self.request.path}\0".encode() + canonical(self.request.data)
+        try:
+            row: Action = repeating.once(self.customer, self.key(), call, begin).actions.get()
+        except repeating.Mismatch as mismatch:
+            raise KeyReused from mismatch
+        except repeating.InProgress as busy:
+            raise KeyBusy from busy
+        return row
 
     def given(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         if not isinstance(self.request.data, dict):

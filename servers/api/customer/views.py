@@ -6,7 +6,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -28,6 +28,12 @@ from servers.api.customer.serializers import (
 from servers.installs import install
 from servers.installs.through import Jump
 
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER,
+    description="Up to 255 characters. The same call with the same key gives the action that the first one began.",
+)  # fmt: skip
+REUSED = OpenApiResponse(Error, "The Idempotency-Key came with another call before.")
+
 
 class Servers(CustomerView):
     scopes: ClassVar = {"GET": "servers:read", "POST": "actions:write"}
@@ -46,14 +52,15 @@ class Servers(CustomerView):
 
     @extend_schema(
         operation_id="my_servers_create", tags=["Your servers"], request=OrderIn,
-        responses={202: ActionOut, 409: Error}, examples=[examples.ORDER, examples.ORDERED],
+        responses={202: ActionOut, 409: Error, 422: REUSED}, examples=[examples.ORDER, examples.ORDERED],
+        parameters=[KEY],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Create a server. 202 with a row to follow: `server_id` is set as soon as its cloud has told which it is."""
         fields = self.given(OrderIn)
         account = self.account(fields.pop("account_id"))
-        batch = creating.create(account, order=fields, by=self.person, customer=self.customer)
-        return Response(ActionOut(batch.actions.get()).data, status=202)
+        row = self.once(lambda: creating.create(account, order=fields, by=self.person, customer=self.customer))
+        return Response(ActionOut(row).data, status=202)
 
 
 class OneServer(CustomerView):
@@ -84,16 +91,20 @@ class ServerActions(CustomerView):
         return Response(KindOut(told, many=True).data)
 
     @extend_schema(
-        operation_id="my_actions_create", tags=["Your servers"], request=ActionIn, responses={202: ActionOut},
-        examples=[examples.STOP, examples.RESIZE, examples.SNAPSHOT, examples.ACTION],
+        operation_id="my_actions_create", tags=["Your servers"], request=ActionIn,
+        responses={202: ActionOut, 409: OpenApiResponse(Error, "A call with this Idempotency-Key is under way."),
+                   422: REUSED},
+        examples=[examples.STOP, examples.RESIZE, examples.SNAPSHOT, examples.ACTION], parameters=[KEY],
     )  # fmt: skip
     def post(self, request: Request, pk: UUID) -> Response:
         """Do something to a server. 202 with a row to follow; one that cannot be done has failed already, with why."""
         server, fields = self.server(pk), self.given(ActionIn)
-        batch = actions.start(
-            [server], kind=fields["kind"], params=params_of(fields), by=self.person, customer=self.customer
+        row = self.once(
+            lambda: actions.start(
+                [server], kind=fields["kind"], params=params_of(fields), by=self.person, customer=self.customer
+            )
         )
-        return Response(ActionOut(batch.actions.get()).data, status=202)
+        return Response(ActionOut(row).data, status=202)
 
 
 class OneAction(CustomerView):
@@ -145,9 +156,7 @@ class Installs(CustomerView):
         The credentials are sealed, and deleted when it ends (60 minutes at most).
         """
         fields = self.given(InstallIn)
-        key = request.headers.get("Idempotency-Key", "")
-        if len(key) > 255 or not key.isprintable():
-            raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
+        key = self.key()
         if jump := fields.pop("jump", None):
             fields["jump"] = Jump(**jump)
         if "q" in fields:

@@ -1,0 +1,95 @@
+"""Clouds that crawl hold up their own readings: real workers, and everybody else's work is done meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import CloudAccount, SyncRun
+from console import celery
+from console.demo.openstack import Cloud, serve
+from console.lib import children
+from console.lib.jobs.rows import JobState
+from console.management import parts
+from providers import mail
+from providers.models import Mail, Membership
+from servers import turns
+from servers.actions import actions
+from servers.actions.models import Action
+from servers.models import Server
+from tests.acting import served
+from tests.conftest import People
+from tests.farclouds import account_at
+from tests.processes import ROOT, end, wait
+
+BROKER = settings.REDIS_URL.rsplit("/", 1)[0] + "/6"  # of the same Valkey; nobody else's messages are in it
+CALL = 60.0  # seconds that a crawling cloud holds a worker by one call alone (outbound.TOTAL)
+
+
+@contextmanager
+def workers(home: Path, *queues: str) -> Iterator[None]:
+    """As `up` starts them, over this test's database. No beat runs beside them, so nothing is swept."""
+    there = connection.settings_dict
+    url = f"postgres://{there['USER']}:{there['PASSWORD']}@{there['HOST']}:{there['PORT']}/{there['NAME']}"
+    env = {**os.environ, "DATABASE_URL": url, "REDIS_URL": BROKER, "PUBLIC_URL": settings.PUBLIC_URL,
+           "EMAIL_URL": "consolemail://", "DJANGO_SETTINGS_MODULE": "console.settings"}  # fmt: skip
+    with ExitStack() as stack:
+        for queue in queues:
+            more = {"DATABASE_POOL": parts.POOL} if queue in parts.THREADS else {}
+            with (home / f"{queue}.log").open("ab") as out:
+                argv = [sys.executable, *parts.worker(queue)]
+                stack.callback(end, children.spawn(argv, env=env | more, out=out, cwd=ROOT))
+        yield
+
+
+def test_two_endpoints_that_crawl_leave_room_in_the_worker_of_readings() -> None:
+    assert int(parts.THREADS["sync"]) > 2 * turns.AT_ONCE
+    assert 2 * int(parts.THREADS["sync"]) <= int(parts.POOL), "each has a thread that keeps its lease"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clouds_that_crawl_hold_up_no_action_no_mail_and_no_other_reading(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.Redis.from_url(BROKER).flushdb()
+    app = Celery("test", broker=BROKER, set_as_current=False)
+    app.conf.update(task_routes=celery.app.conf.task_routes, task_default_queue="default")
+    monkeypatch.setattr("console.lib.jobs.bell.current_app", app)
+    with ExitStack() as stack:
+        site, account = stack.enter_context(served(people, 1))
+        CloudAccount.objects.update(next_sync_at=timezone.now() + timedelta(hours=1))
+        for slug in ("crawls-1", "crawls-2"):
+            crawling = stack.enter_context(serve(Cloud.sized(1)))
+            crawling.faults.inject("drip", path="", times=None, pause=5)
+            first = account_at(crawling, endpoint__slug=slug)
+            for _ in range(9):
+                account_at(crawling, endpoint=first.endpoint, customer=first.customer)
+        CloudAccount.objects.exclude(pk=account.pk).update(next_sync_at=timezone.now() - timedelta(minutes=1))
+        stack.enter_context(workers(tmp_path, "default", "sync"))
+        assert turns.due(timezone.now()) == 2 * turns.AT_ONCE
+        reading = SyncRun.objects.filter(state=JobState.RUNNING)
+        wait(lambda: reading.count() == 2 * turns.AT_ONCE, 60, "every place of theirs is taken")
+
+        asked = timezone.now()
+        row = actions.start(Server.objects.all(), kind="stop", by=people.alice, customer=people.customer).actions.get()
+        sent = mail.queue(people.customer, Membership.objects.get(customer=people.customer, user=people.alice))
+        CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=asked)
+        assert turns.due(timezone.now()) == 1
+        wait(lambda: Action.objects.filter(pk=row.pk, ended_at__isnull=False).exists(), 10, "the action is done")
+        wait(lambda: Mail.objects.filter(pk=sent.pk, ended_at__isnull=False).exists(), 10, "the mail is sent")
+        others = SyncRun.objects.filter(account=account, trigger=SyncRun.Trigger.SCHEDULE, state=JobState.DONE)
+        wait(others.exists, 10, "another account is read")
+        assert (timezone.now() - asked).total_seconds() < CALL
+        assert reading.count() == 2 * turns.AT_ONCE, "they crawl still"
+        app.close()
