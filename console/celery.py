@@ -38,6 +38,7 @@ app.conf.beat_schedule = {
     "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
     "agents-widen-releases": {"task": "agents.widen_releases", "schedule": 60.0, "options": {"expires": 60}},
     "agents-tidy-claims": {"task": "agents.tidy_claims", "schedule": 15.0, "options": {"expires": 15}},
+    "agents-tidy": {"task": "agents.tidy", "schedule": 3600.0, "options": {"expires": 3600}},
     "agents-work-over": {"task": "agents.work_over", "schedule": 30.0, "options": {"expires": 30}},
     "agents-samples": {"task": "agents.samples", "schedule": 900.0, "options": {"expires": 900}},
     "agents-silent": {"task": "agents.silent", "schedule": 15.0, "options": {"expires": 15}},

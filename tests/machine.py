@@ -62,8 +62,12 @@ class Machine:
     def prove(self, path: str, body: Any) -> Answer:
         """A POST under the machine's key."""
         data = written(body)
+        return self.post(path, data, self.signed(path, data))
+
+    def signed(self, path: str, data: bytes) -> dict[str, str]:
+        """The headers of such a POST."""
         signature = self.private.sign(protocol.signed_text("POST", path, hashlib.sha256(data).hexdigest()))
-        return self.post(path, data, {"Muster-Signature": signing.encode(signature)})
+        return {"Muster-Signature": signing.encode(signature)}
 
     def tell(self, path: str, body: Any, **change: str) -> Answer:
         """A POST in the session."""

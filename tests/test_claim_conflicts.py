@@ -18,7 +18,7 @@ from servers.agents.models import Agent, Claim
 from tests.claim_places import Place, place_at
 from tests.claimants import match, work
 from tests.conftest import People
-from tests.factories import MembershipFactory
+from tests.factories import AccountFactory, MembershipFactory
 from tests.farclouds import account_at
 from tests.pages import text
 
@@ -156,6 +156,25 @@ def test_a_provider_without_room_for_agents_says_so(place: Place) -> None:
     launched, machine = place.born("full", "127.0.0.60")
     assert place.prove(machine, launched) is None
     assert machine.row.state == "pending" and machine.row.trouble
+
+
+def test_a_neighbours_no_does_not_keep_a_machine_from_proving_whose_it_is_and_its_owners_does(
+    people: People, place: Place
+) -> None:
+    launched, machine = place.born("near", "127.0.0.62")
+    AccountFactory(customer=people.elsewhere)
+    for person, customer in ((people.alice, people.customer), (people.charlie, people.elsewhere)):
+        Claim.objects.all().delete()
+        machine.claim()
+        Claim.objects.update(state="pending", customers=[customer.pk])
+        assert people.browser(person).post(f"/machines/{machine.row.pk}/refuse").status_code == 302
+        machine.claim()
+        match(place.provider)
+        if customer == people.customer:
+            assert machine.row.state == "refused" and place.nonce(launched) is None
+    machine.ask(place.nonce(launched))
+    work()
+    assert machine.ask()[0] == 200 and Agent.objects.get().server == place.server(launched)
 
 
 def test_another_member_of_the_same_team_cannot_decide_twice(people: People, place: Place) -> None:

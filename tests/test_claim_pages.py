@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from console.models import AuditEntry
-from providers.models import Customer
+from providers.models import Customer, Provider
 from servers import sync
 from servers.agents.models import Agent, Claim
+from servers.agents.web import machines
 from tests.claim_places import Place, place_at
 from tests.claimants import Machine, match
 from tests.conftest import People
@@ -48,6 +49,24 @@ def test_alice_sees_the_code_that_the_machine_shows(people: People, waiting: Mac
     assert waiting.row.code not in text(people.browser(people.charlie).get("/machines/"))
     server = text(people.browser(people.bob).get(f"/servers/{waiting.row.server_id}/"))
     assert "A machine says that it is this server" in server
+
+
+def test_a_machine_is_found_by_its_code_however_many_wait(
+    people: People, waiting: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        other = Machine(waiting.channel, waiting.instance_id, address=NAT)
+        other.claim()
+    match(Provider.objects.get(pk=waiting.channel))
+    monkeypatch.setattr(machines, "SHOWN", 2)
+    code = waiting.row.code
+    browser = people.browser(people.alice)
+    assert code not in text(browser.get("/machines/")), "the newest are shown"
+    for written in (code, code.lower().replace("-", " "), code[:6]):
+        page = text(browser.get("/machines/", {"code": written}))
+        assert code in page and other.row.code not in page
+    assert "No machine with this code" in text(browser.get("/machines/", {"code": "<b>0000"}))
+    assert "No machine with this code" in text(people.browser(people.charlie).get("/machines/", {"code": code}))
 
 
 def test_bob_lets_it_in_and_it_is_told_at_its_next_call(people: People, waiting: Machine) -> None:

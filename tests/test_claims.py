@@ -17,7 +17,7 @@ from accounts.models import CloudAccount, SyncRun
 from console.demo.instance import Nic
 from providers.models import Customer
 from servers import sync
-from servers.agents import claiming, looking
+from servers.agents import admitting, claiming, looking
 from servers.agents.models import Agent, Challenge, Claim
 from servers.agents.program import protocol
 from servers.models import Server
@@ -100,9 +100,24 @@ def test_an_address_that_sends_too_much_is_told_so_whoever_it_claims_to_be(
     assert [status for status, _ in said] == [202, 202, 202, 429, 429]
     assert said[3][1]["error"]["message"] == said[4][1]["error"]["message"]
     match(place.provider)
-    known.ask(place.nonce(launched))  # a proof is never counted
+    known.ask(place.nonce(launched))  # a proof is counted by itself
     work()
     assert known.ask()[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(protocol.PROOF_PATH, "proofs"), (protocol.ENROL_PATH, "enrolments"), (protocol.SESSION_PATH, "sessions")],
+)
+def test_every_call_without_a_session_is_counted_by_its_address(
+    place: Place, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
+) -> None:
+    monkeypatch.setattr(claiming, "CALLS", 1)
+    machine = Machine(
+        place.provider.pk, "a", address=f"2001:db8:{secrets.randbelow(9999)}:{secrets.randbelow(9999)}::1"
+    )
+    said = [machine.post(path, {}) for _ in range(claiming.PROOFS + 1)]
+    assert said[0][0] == 400 and (said[-1][0], said[-1][1]["error"]["code"]) == (429, f"too_many_{kind}")
 
 
 # --- floods
@@ -163,6 +178,43 @@ def test_many_who_claim_one_server_shed_the_older_ones(place: Place, monkeypatch
     match(place.provider)
     left = set(Claim.objects.values_list("public_key", flat=True))
     assert left == {machine.public_key for machine in machines[3:]}
+
+
+def test_a_flood_of_what_waits_for_people_is_shed_and_no_proof_is(
+    people: People, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "ASKED", 6)
+    monkeypatch.setattr(looking, "ASKED_OF_ONE", 2)
+    near = ServerFactory(account=place.account, external_id="near", ips=["198.51.100.77"])
+    place.account.generation = "diablo-1.0"  # nobody can prove anything here
+    place.account.save()
+    launched, proof = place.born("honest", "127.0.0.46")
+    proof.claim()
+    match(place.provider)
+    Claim.objects.update(state="pending", level=3, proven_at=timezone.now(), trouble=admitting.BUSY,
+                         server=place.server(launched), customers=[people.customer.pk])  # fmt: skip
+    crowd = [Machine(place.provider.pk, one, address="198.51.100.77") for one in ["near"] * 5 + ["nobody"] * 9]
+    for machine in crowd:
+        machine.claim()
+    Claim.objects.filter(proven_at=None).update(first_at=timezone.now() - looking.GRACE * 2)
+    match(place.provider)
+    Claim.objects.filter(state="pending", proven_at=None).update(first_at=timezone.now())
+    match(place.provider)
+    left = Claim.objects.filter(proven_at=None)
+    assert left.count() == 6 and left.filter(server=near).count() <= 2
+    assert crowd[-1].public_key in left.values_list("public_key", flat=True), "who was heard last is there"
+    assert proof.row.state == "pending", "a proof stands however many others wait"
+    crowd[0].claim()  # it comes again with its next call
+    assert crowd[0].row.state == "waiting"
+
+
+def test_one_look_of_a_provider_at_a_time_and_each_with_an_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "AT_ONCE", 4)
+    for number in range(9):
+        Machine(place.provider.pk, f"nobody-{number}").claim()
+    with looking._alone(place.provider.pk) as hold:
+        assert hold is not None and looking.look(place.provider.pk) == 0
+    assert [looking.look(place.provider.pk) for _ in range(4)] == [4, 4, 1, 0]
 
 
 def test_what_waits_longer_than_its_time_is_forgotten(place: Place) -> None:
@@ -281,6 +333,17 @@ def test_level_two_needs_the_customers_word_the_address_the_card_and_youth(peopl
     row = comes()
     assert row.state == "admitted" and Agent.objects.get().way == "network"
     assert Agent.objects.get().server == server
+    # Whoever is in stays in: silent for long, suspended or on a server that is built anew, a neighbour is asked about.
+    for change in ({}, {"last_seen_at": timezone.now() - timedelta(days=1)}, {"state": "suspended"}):
+        Agent.objects.update(enrolled_at=timezone.now() - timedelta(days=2), **change)
+        twin.status = "REBUILD" if not change else "ACTIVE"
+        second = comes()
+        assert (second.state, second.trouble, second.server) == ("pending", admitting.MANNED, server)
+        assert second.customers == [people.customer.pk]
+        Claim.objects.update(looked_at=timezone.now() - timedelta(minutes=5))
+        match(place.provider)
+        second.refresh_from_db()
+        assert second.state == "pending" and Agent.objects.get().public_key == row.public_key
 
 
 def test_a_claim_from_a_private_address_says_nothing_of_whose_it_is(place: Place) -> None:

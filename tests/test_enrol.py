@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.signals import account_removed
 from console.lib.denials import Denied
 from console.models import AuditEntry
-from servers.agents import checkin, enrol, reports
-from servers.agents.models import Agent, JoinToken
+from servers.agents import challenging, checkin, enrol, reports, work
+from servers.agents.models import Agent, Challenge, JoinToken, Work, WorkOutput
 from servers.agents.program import protocol
 from servers.models import Server
 from tests.conftest import People
@@ -107,6 +107,20 @@ def test_a_token_of_an_account_finds_its_server_by_instance_id(server: Server, p
     assert status == 200 and Agent.objects.get(pk=said["agent_id"]).server == server
 
 
+@pytest.mark.parametrize(
+    ("platform", "listed", "told"),
+    [("openstack", "42", "i-0000002a"), ("vcloud", "vm-6a2b4c8d-1e3f-4a5b-8c7d-9e0f1a2b3c4d",
+     "6A2B4C8D-1E3F-4A5B-8C7D-9E0F1A2B3C4D"), ("cloudstack", "345", "i-2-345-VM")],
+)  # fmt: skip
+def test_a_token_of_an_account_knows_each_platforms_names_of_an_instance(
+    server: Server, people: People, platform: str, listed: str, told: str
+) -> None:
+    type(people.account.endpoint).objects.update(platform=platform)
+    Server.objects.filter(pk=server.pk).update(external_id=listed)
+    status, said = post(enrol.issue(people.account, None), facts={"instance_id": told})
+    assert status == 200 and Agent.objects.get(pk=said["agent_id"]).server == server
+
+
 def test_a_token_of_an_account_finds_its_server_by_mac(server: Server, people: People) -> None:
     Server.objects.filter(pk=server.pk).update(addresses=[{"ip": "10.0.0.5", "mac": "fa:16:3e:00:00:01"}])
     nics = [{"name": "eth0", "mac": "FA:16:3E:00:00:01", "addresses": []}]
@@ -124,8 +138,15 @@ def test_a_token_of_an_account_waits_for_a_server_that_is_not_known_yet(people: 
 def test_a_token_of_an_account_cannot_take_a_server_whose_agent_reports(server: Server, people: People) -> None:
     post(enrol.issue(server, people.alice))
     checkin.beat(Agent.objects.get().pk, "0.1.0", reports.metrics({}), None)
-    status, said = post(enrol.issue(people.account, None), "two", facts={"instance_id": server.external_id})
-    assert (status, said["error"]["code"]) == (409, "has_agent")
+    token = enrol.issue(people.account, None)
+    for _ in range(2):
+        status, said = post(token, "two", facts={"instance_id": server.external_id})
+        assert (status, said["error"]["code"]) == (409, "has_agent")
+    assert AuditEntry.objects.get(verb="agent.conflict").customer_id == people.customer.pk, "it is said, and once"
+    Agent.objects.update(last_seen_at=timezone.now() - timedelta(minutes=9))
+    assert post(token, "two", facts={"instance_id": server.external_id})[0] == 409
+    Agent.objects.update(last_seen_at=timezone.now() - timedelta(minutes=11))
+    assert post(token, "two", facts={"instance_id": server.external_id})[0] == 200
 
 
 def test_a_token_of_an_account_never_reaches_another_account(people: People) -> None:
@@ -152,6 +173,30 @@ def test_an_agent_leaves_before_its_server_row_is_deleted(server: Server, people
     server.delete()
     agent.refresh_from_db()
     assert (agent.state, agent.server, agent.former_server) == ("leaving", None, None)
+
+
+def tidied() -> None:
+    for deed in (enrol.tidy, challenging.tidy, work.tidy):
+        deed()
+
+
+def test_what_is_long_over_is_tidied_and_nothing_else(server: Server, people: People) -> None:
+    post(enrol.issue(server, people.alice))
+    [done, waits] = (work.order([server], "true", by=people.alice)[0] for _ in range(2))
+    WorkOutput.objects.create(work=done, stream=1, offset=0, data=b"x")
+    WorkOutput.objects.create(work=waits, stream=1, offset=0, data=b"x")
+    over = Challenge.objects.create(server=server, sealed="", state="done", ended_at=timezone.now())
+    there = Challenge.objects.create(server=server, sealed="")
+    tidied()
+    assert JoinToken.objects.count() == 1 and WorkOutput.objects.count() == 2 and Challenge.objects.count() == 2
+    old = timezone.now() - timedelta(days=100)
+    JoinToken.objects.update(expires_at=old)
+    Work.objects.filter(pk=done.pk).update(state="done", ended_at=old)
+    Challenge.objects.filter(pk=over.pk).update(ended_at=old)
+    tidied()
+    assert not JoinToken.objects.exists() and Challenge.objects.get() == there
+    assert WorkOutput.objects.get().work == waits and Work.objects.count() == 2
+    assert Agent.objects.live().count() == 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from servers.agents.models import Agent, Release
 from servers.agents.program import build, manifest, protocol
 from servers.agents.program.envelope import pinned
 from tests.conftest import People
-from tests.factories import ServerFactory
+from tests.factories import AccountFactory, ServerFactory
 
 NOW = 2_000_000_000.0
 
@@ -42,6 +42,13 @@ def aged() -> None:
 def state() -> tuple[str, int]:
     row = Release.objects.defer("program").get()
     return row.state, row.share
+
+
+def out_to_all() -> Release:
+    """A release whose ring has everybody in it."""
+    release = published()
+    Release.objects.update(share=100)
+    return release
 
 
 def published(version: str = "9.0.0") -> Release:
@@ -138,13 +145,14 @@ def test_a_ring_whose_agents_do_not_have_it_yet_opens_no_other(people: People) -
 
 
 def test_a_release_that_comes_back_is_paused_and_offered_no_more(people: People) -> None:
-    release = published()
+    release = out_to_all()
     one, two = agents(people.account, 2)
     releasing.tell(one.pk, "9.0.0", "done", "")
-    assert state() == ("rolling", 1)
+    assert state() == ("rolling", 100)
+    Agent.objects.filter(pk=one.pk).update(last_seen_at=timezone.now() - timedelta(days=1))  # the other is all there is
     for _ in range(3):
         releasing.tell(two.pk, "9.0.0", "rolled_back", "It did not reach the console in five minutes.")
-    assert state() == ("paused", 1) and releasing.offers() == []
+    assert state() == ("paused", 100) and releasing.offers() == []
     two.refresh_from_db()
     assert (two.release_id, two.release_state) == (release.pk, "rolled_back") and "five minutes" in two.release_reason
     release.refresh_from_db()
@@ -154,8 +162,28 @@ def test_a_release_that_comes_back_is_paused_and_offered_no_more(people: People)
     assert releasing.widen() == 0
 
 
-def test_one_bad_host_in_a_hundred_does_not_stop_it(people: People) -> None:
+def test_no_customer_and_no_two_agents_stop_it_for_everybody(people: People) -> None:
+    out_to_all()
+    mine, theirs = agents(people.account, 6), agents(AccountFactory(), 3)
+    for agent in mine:
+        releasing.tell(agent.pk, "9.0.0", "rolled_back", "x")
+        assert state() == ("rolling", 100), "one customer's agents say so"
+    releasing.tell(theirs[0].pk, "9.0.0", "refused", "x")
+    assert state() == ("paused", 100)
+
+
+def test_whoever_was_not_offered_a_release_has_no_say_in_it(people: People) -> None:
     published()
+    crowd = agents(people.account, 20)
+    outside = [agent for agent in crowd if releasing.bucket(agent.pk, "9.0.0") >= 1]
+    for agent in outside:
+        releasing.tell(agent.pk, "9.0.0", "rolled_back", "x")
+    assert state() == ("rolling", 1)
+    assert not Agent.objects.filter(pk__in=[agent.pk for agent in outside], release__isnull=False).exists()
+
+
+def test_one_bad_host_in_a_hundred_does_not_stop_it(people: People) -> None:
+    out_to_all()
     crowd = agents(people.account, 40)
     for agent in crowd[:39]:
         releasing.tell(agent.pk, "9.0.0", "done", "")
@@ -164,12 +192,12 @@ def test_one_bad_host_in_a_hundred_does_not_stop_it(people: People) -> None:
 
 
 def test_what_agents_make_up_is_passed_over(people: People) -> None:
-    published()
+    out_to_all()
     (agent,) = agents(people.account, 1)
     for version, said in (("8.8.8", "rolled_back"), ("9.0.0", "exploded"), ("", "")):
         releasing.tell(agent.pk, version, said, "x")
     agent.refresh_from_db()
-    assert agent.release is None and state() == ("rolling", 1)
+    assert agent.release is None and state() == ("rolling", 100)
 
 
 def test_staff_hold_it_back_let_it_go_on_and_withdraw_it(people: People) -> None:

@@ -44,10 +44,19 @@ def tables(grain: Grain) -> set[str]:
         return samples._partitions(cursor, grain)
 
 
+def none_of(grain: Grain) -> None:
+    """Without the partitions that the migrations made for the day on which the tests run."""
+    with connection.cursor() as cursor:
+        for name in samples._partitions(cursor, grain):
+            cursor.execute(f"DROP TABLE {name}")
+
+
 def test_partitions_are_there_before_their_time_and_gone_after_it() -> None:
+    none_of(MINUTE)
     samples.prepare(NOON)
     samples.prepare(NOON)
     before = tables(MINUTE)
+    assert len(before) == 4, "of yesterday, today and the two days to come"
     server = uuid4()
     for at in (NOON, NOON + timedelta(days=2), NOON - timedelta(hours=13)):
         told(server, at, 1)

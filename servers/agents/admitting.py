@@ -37,14 +37,15 @@ from servers.models import Server
 
 log = structlog.get_logger(__name__)
 
-SILENT: Final = timedelta(minutes=10)  # an agent that was not heard for so long may have been replaced with its disk
 REBUILT: Final = timedelta(hours=1)  # for which a rebuild explains that another machine is there
 PATIENCE: Final = 10.0  # seconds for the account's turn
 REPLACING: Final = (Operation.REVERT_SNAPSHOT.value,)  # actions of ours that put another disk into a server
+REFUSED: Final = "claim.refused"  # in the audit log: who did not know a machine
 OPEN: Final = (Claim.State.WAITING, Claim.State.PENDING)
 
 TWO: Final = "Two machines proved to be this server at the same time. Approve the one whose code its console shows."
 BUSY: Final = "This server has an agent that reports. The machine is let in by itself once that one is silent."
+MANNED: Final = "This server has an agent. A proof through its cloud, or a person, may put another in its place."
 OTHER_KEY: Final = "The server's console names another key, so somebody without root may have answered for it."
 SEVERAL: Final = "Accounts of more than one customer show this instance, so nobody gets it by itself."
 
@@ -105,7 +106,10 @@ def _settle(claim: Claim, server: Server, seen: Seen) -> str:
 
 
 def by_network(claim: Claim, server: Server) -> None:
-    """Level 2: nothing but its public address, its card and its age speak for it, and the customer lets that do."""
+    """Level 2: nothing but its public address, its card and its age speak for it, and the customer lets that do.
+
+    It never puts another in the place of an agent, however long that was silent: a neighbour has the same to show.
+    """
     try:
         with calling.calling(server.account, PATIENCE) as driver:
             facts = driver.server(server.external_id)
@@ -158,7 +162,7 @@ def refuse(claim: Claim, customers: Iterable[UUID], by: User) -> None:
         held.customers, held.state = left, Claim.State.PENDING if left else Claim.State.REFUSED
         held.save(update_fields=["customers", "state"])
         for customer in mine:
-            audit.note(audit.Actor.of(by), "claim.refused", target=held, customer_id=customer,
+            audit.note(audit.Actor.of(by), REFUSED, target=held, customer_id=customer,
                        detail={"code": held.code, "address": held.address})  # fmt: skip
             notify.changed(customer, "machines")
 
@@ -188,11 +192,6 @@ def pend(claim: Claim, customers: Iterable[UUID], server: UUID | None, level: in
         notify.changed(customer, "machines")
 
 
-def reports(agent: Agent) -> bool:
-    """Whether it was heard so lately that no other machine may take its place by itself."""
-    return (agent.last_seen_at or agent.enrolled_at) > timezone.now() - SILENT
-
-
 def _bind(claim: Claim, server: Server, way: Agent.Way, facts: ServerFacts | None) -> str:
     """Make it the server's agent, unless that needs a person."""
     shown_to = set(
@@ -204,8 +203,12 @@ def _bind(claim: Claim, server: Server, way: Agent.Way, facts: ServerFacts | Non
     if len(shown_to) > 1:
         pend(claim, shown_to, None, 1, SEVERAL)
         return SEVERAL
+    if way == Agent.Way.NETWORK and Agent.objects.filter(server=server).exists():  # it came meanwhile
+        _hold([claim], server, MANNED)
+        return MANNED
     agent = Agent.objects.live().filter(server=server).first()
-    if agent is not None and agent.public_key != claim.public_key and reports(agent) and not _rebuilt(agent, facts):
+    another = agent is not None and agent.public_key != claim.public_key
+    if agent is not None and another and enrol.reports(agent) and not _rebuilt(agent, facts):
         _hold([claim], server, BUSY)
         alarms.raise_(server, alarms.CONFLICT, BUSY, code=claim.code, address=claim.address)
         return BUSY

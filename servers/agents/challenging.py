@@ -21,7 +21,7 @@ from console.lib import seal
 from console.lib.faults import SlowDown
 from console.lib.jobs import ring
 from console.lib.jobs.leases import Lease
-from console.lib.jobs.rows import JobState
+from console.lib.jobs.rows import ACTIVE, JobState
 from console.lib.seal import SealBroken
 from servers.agents import admitting
 from servers.agents.channels import CHANNELS
@@ -36,6 +36,7 @@ AGAIN: Final = timedelta(hours=1)  # until a claim that could not read one is gi
 FAIR: Final = timedelta(minutes=5)  # in which a machine can read a nonce, if it can at all
 PATIENCE: Final = 3.0  # seconds for the account's turn
 SPARE: Final = 0.2  # the same, for taking away what was used: those who wait to be let in come first
+KEPT: Final = timedelta(days=7)  # for which one that is over can be looked at
 BUSY: Final = timedelta(hours=1)  # for which a cloud that asks for fewer calls is waited for
 
 
@@ -126,6 +127,11 @@ def _before(challenge: Challenge) -> bytes:
 def _answered(challenge: Challenge) -> bool:
     """Whether claims wait that answered this nonce."""
     return admitting.proven(challenge.server_id).exists()
+
+
+def tidy() -> int:
+    """Delete challenges that ended long ago; how many."""
+    return Challenge.objects.filter(ended_at__lt=Now() - KEPT).exclude(state__in=ACTIVE).delete()[0]
 
 
 def over(pk: Any) -> None:

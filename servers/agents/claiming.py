@@ -24,7 +24,8 @@ from console.lib import signing
 from console.lib.jobs.bell import ring_now
 from console.lib.seal import SealBroken
 from console.lib.valkey import client
-from servers.agents import challenging
+from console.models import AuditEntry
+from servers.agents import admitting, challenging
 from servers.agents.models import Agent, Challenge, Claim
 from servers.agents.program import protocol
 
@@ -34,6 +35,7 @@ LOOK: Final = "agents.look"  # the task that matches the claims of one provider 
 LIVES: Final = timedelta(days=7)  # at most, without a proof
 SILENT: Final = timedelta(minutes=30)  # without a word: whoever matches nothing is forgotten then
 CALLS: Final = 6000  # a minute from one address: 200 machines behind one router claim every few seconds at first
+PROOFS: Final = 4  # times as many of these: who claims much must not keep a neighbour from proving who it is
 # Seconds until a claim is sent again, by its age in seconds.
 PACES: Final = ((120, 5), (600, 10), (1800, 30))
 SLOW: Final = 300
@@ -93,14 +95,14 @@ class Told:
     address: str
 
 
-def count(address: str) -> None:
-    """A call from this address. TooMany; nobody is counted while Valkey is away."""
+def count(address: str, kind: str = "claims") -> None:
+    """A call of this kind from this address. TooMany; nobody is counted while Valkey is away."""
     try:
-        calls = int(client().eval(_COUNT, 1, f"agents:claims:from:{address}"))
+        calls = int(client().eval(_COUNT, 1, f"agents:{kind}:from:{address}"))
     except RedisError as fault:
         log.warning("claim not counted", reason=str(fault))
         return
-    if calls > CALLS:
+    if calls > CALLS * (PROOFS if kind == "proofs" else 1):
         raise TooMany
 
 
@@ -162,7 +164,8 @@ def _is(agent: Agent, public_key: str) -> bool:
 def _challenge(claim: Claim | None, instance_id: str) -> Challenge | None:
     """The one that stands at the server that the claim is of, or that the instance's id names."""
     named = Q(server__external_id__in={instance_id, instance_id.lower()} - {""})
-    which = Q(server=claim.server_id) if claim is not None and claim.server_id is not None else named
+    matched = claim is not None and claim.server_id is not None and claim.state != Claim.State.REFUSED
+    which = Q(server=claim.server_id) if claim is not None and matched else named
     found = list(
         Challenge.objects.active()
         .filter(which, removed_at__isnull=True, placed_at__gt=Now() - challenging.GOOD)
@@ -200,7 +203,17 @@ def _proven(
             version=version, address=address, expires_at=Now() + LIVES,
         )  # fmt: skip
         return
-    Claim.objects.filter(pk=claim.pk).exclude(state=Claim.State.REFUSED).update(**fields, expires_at=Now() + LIVES)
+    if not is_refused(claim, challenge.server.customer_id):
+        Claim.objects.filter(pk=claim.pk).update(**fields, expires_at=Now() + LIVES)
+
+
+def is_refused(claim: Claim, customer: UUID) -> bool:
+    """Whether this customer's own people refused it. What a neighbour at the same address says of it is no answer to
+    a proof."""
+    if claim.state != Claim.State.REFUSED:
+        return False
+    said = AuditEntry.objects.filter(target_kind="claim", target_id=str(claim.pk), verb=admitting.REFUSED)
+    return said.filter(customer_id=customer).exists()
 
 
 def tidy() -> int:

@@ -19,11 +19,22 @@ from console.lib.denials import Denied
 from console.models import User
 from providers import quotas
 from providers.models import Customer
-from servers.agents import waking
+from servers.agents import alarms, matching, waking
 from servers.agents.models import Agent, JoinToken
 from servers.models import Server
 
 LIFE = timedelta(minutes=60)
+KEPT = timedelta(days=7)  # for which a token that is over can be asked about
+SILENT = timedelta(minutes=10)  # an agent that was not heard for so long may have been replaced with its disk
+BUSY = "A join token of the account was used for this server, which has an agent that was heard within ten minutes."
+
+
+class HasAgent(Denied):
+    """The host says that it is a server whose agent was heard of late."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__("The server that this host says it is has an agent that reports.", "has_agent")
+        self.server = server
 
 
 class UnknownToken(Exception):
@@ -96,12 +107,26 @@ def enrol(token: str, public_key: str, version: str, facts: dict[str, Any]) -> A
 
     The same token with the same key gives the same agent again, since an answer may be lost on its way; with another
     key it is used up. The caller has proven the key, and cleaned `facts`. UnknownToken as above; Denied when the token
-    is an account's and its server cannot be told or has an agent that reports, or when the key is another server's.
+    is an account's and its server cannot be told, or has an agent that was heard within ten minutes (which raises an
+    alarm), or when the key is another server's.
     """
+    try:
+        return _enrol(token, public_key, version, facts)
+    except HasAgent as denied:
+        alarms.raise_(denied.server, alarms.CONFLICT, BUSY, hostname=facts.get("hostname"))
+        raise
+
+
+def reports(agent: Agent) -> bool:
+    """Whether it was heard so lately that no other machine may take its place by itself."""
+    return (agent.last_seen_at or agent.enrolled_at) > timezone.now() - SILENT
+
+
+def _enrol(token: str, public_key: str, version: str, facts: dict[str, Any]) -> Agent:
     with transaction.atomic():
         join = (
             JoinToken.objects.select_for_update(of=("self",))
-            .select_related("account", "account__customer", "server", "used_by")
+            .select_related("account__endpoint", "account__customer", "server", "used_by")
             .filter(digest=digest(token), expires_at__gt=Now(), account__removed_at__isnull=True)
             .exclude(account__customer__status=Customer.Status.CLOSED)
             .first()
@@ -111,8 +136,9 @@ def enrol(token: str, public_key: str, version: str, facts: dict[str, Any]) -> A
         if join.used_at is not None:
             return _same(join, public_key)
         server = join.server or _recognized(join.account, facts)
-        if join.server is None and Agent.objects.reporting().filter(server=server).exists():
-            raise Denied("The server that this host says it is has an agent that reports.", "has_agent")
+        there = Agent.objects.live().filter(server=server).first() if join.server is None else None
+        if there is not None and there.public_key != public_key and reports(there):
+            raise HasAgent(server)
         told = facts.get("instance_id") or ""
         join.used_by = bind(server, public_key, Agent.Way.TOKEN, version, facts, told)
         join.used_at = timezone.now()
@@ -160,6 +186,11 @@ def end(agents: Any, state: Agent.State) -> int:
     return count
 
 
+def tidy() -> int:
+    """Delete join tokens that are long over; how many. The audit log keeps who issued them."""
+    return JoinToken.objects.filter(expires_at__lt=timezone.now() - KEPT).delete()[0]
+
+
 def _same(join: JoinToken, public_key: str) -> Agent:
     """The agent that used the token, if the caller is that one."""
     agent = join.used_by
@@ -169,10 +200,12 @@ def _same(join: JoinToken, public_key: str) -> Agent:
 
 
 def _recognized(account: CloudAccount, facts: dict[str, Any]) -> Server:
-    """The one server of the account that has the host's instance id, or one of its network addresses of hardware."""
+    """The one server of the account that has the host's instance id in one of its platform's forms, or one of its
+    network addresses of hardware."""
     servers = Server.objects.filter(account=account, missing_since__isnull=True)
-    told = facts.get("instance_id")
-    found: list[Server] = list(servers.filter(external_id__in={told, told.lower()})[:2]) if told else []
+    told = facts.get("instance_id") or ""
+    ids = matching.forms(told, "").get(account.endpoint.platform, frozenset()) | ({told, told.lower()} - {""})
+    found: list[Server] = list(servers.filter(external_id__in=ids | {one.upper() for one in ids})[:2]) if ids else []
     for nic in facts.get("nics", []):
         if not found and nic["mac"]:
             found = list(servers.filter(addresses__contains=[{"mac": nic["mac"].lower()}])[:2])

@@ -1,17 +1,20 @@
 """Claims of one provider are matched with the servers of its own endpoints, and what follows from it is begun.
 
-Run as often as claims come or servers are read, at most once a second for a provider. All of it may be done twice.
+Run as often as claims come or servers are read, one look of a provider at a time, and each at AT_ONCE claims at most:
+a flood at one provider keeps no worker from the others. All of it may be done twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
@@ -20,7 +23,7 @@ from redis.exceptions import RedisError
 from accounts.models import CloudAccount
 from console.lib.valkey import client
 from servers import refreshing, turns
-from servers.agents import admitting, challenging, channels, claiming, matching
+from servers.agents import admitting, challenging, channels, claiming, enrol, matching
 from servers.agents.admitting import OPEN
 from servers.agents.matching import Candidate, Found, Told
 from servers.agents.models import Agent, Claim
@@ -32,7 +35,16 @@ WAITING: Final = Claim.State.WAITING
 BATCH: Final = 500
 MOST: Final = 20_000  # claims of a provider that fit nothing; older ones are shed, and come again with their next call
 OF_ONE: Final = 1000  # of one server
+ASKED: Final = 500  # that wait for one customer's people without a proof,
+ASKED_OF_ONE: Final = 50  # and of one server
+AT_ONCE: Final = 2000  # claims in one look
+LEASE: Final = 15  # seconds that one look holds its provider, unless it goes on
 AFRESH: Final = timedelta(seconds=10)  # after which a reading of an account is worth another look
+# By the age of a claim, until it is matched again: who waits for long waits for a person, or for nothing.
+PACES: Final = (
+    (timedelta(minutes=5), AFRESH), (timedelta(minutes=30), timedelta(seconds=30)),
+    (claiming.LIVES * 2, timedelta(minutes=2)),
+)  # fmt: skip
 NEW: Final = timedelta(minutes=30)  # for which a machine that nobody knows lets accounts be read
 GRACE: Final = timedelta(minutes=3)  # in which a new server may still appear, before a person is asked whose it is
 EACH: Final = 60  # seconds between two readings of an account for the sake of claims
@@ -40,26 +52,69 @@ READINGS: Final = 10  # a minute for a provider
 
 
 def look(provider_id: UUID) -> int:
-    """Match what is to be matched; how many claims were looked at."""
+    """Match what is to be matched; how many claims were looked at. 0 while another look is under way, which then
+    asks for one more."""
+    with _alone(provider_id) as hold:
+        return _look(provider_id, hold) if hold else 0
+
+
+def _look(provider_id: UUID, hold: Callable[[], None]) -> int:
     now = timezone.now()
     _shed(provider_id)
-    due = list(_due(provider_id, now).values_list("pk", flat=True))
+    found = list(_due(provider_id, now).values_list("pk", flat=True)[: AT_ONCE + 1])
+    due = found[:AT_ONCE]
     for start in range(0, len(due), BATCH):
+        hold()
         _match(provider_id, list(Claim.objects.filter(pk__in=due[start : start + BATCH], state__in=OPEN)), now)
+    _ask_refused(provider_id, now)
     if due:
         _read_accounts(provider_id, now)
+    if len(found) > AT_ONCE:
+        claiming.look_soon(provider_id)
     return len(due)
 
 
+@contextmanager
+def _alone(provider_id: UUID) -> Iterator[Callable[[], None] | None]:
+    """What keeps the lease when it is called; None while another look has it. Without Valkey nobody is kept from it."""
+    lease, again = f"agents:claims:looking:{provider_id}", f"agents:claims:again:{provider_id}"
+    mine = secrets.token_hex(8)
+
+    def told(*command: Any) -> Any:
+        try:
+            return client().execute_command(*command)
+        except RedisError as fault:
+            log.warning("look not held", provider=str(provider_id), reason=str(fault))
+            return None if command[0] == "GET" else True
+
+    if not told("SET", lease, mine, "NX", "EX", LEASE):
+        told("SET", again, 1, "EX", 4 * LEASE)
+        yield None
+        return
+    try:
+        yield lambda: told("SET", lease, mine, "EX", LEASE)
+    finally:
+        told("EVAL", _LET_GO, 1, lease, mine)
+        if told("GET", again):
+            told("DEL", again)
+            claiming.look_soon(provider_id)
+
+
+_LET_GO: Final = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
+
+
 def _due(provider_id: UUID, now: datetime) -> Any:
-    """Never matched, or their accounts were read since, or a moment ago that needs another look (proofs on hold)."""
+    """Never matched, or not since their accounts were read, or a moment ago that needs another look (proofs on hold).
+    Those that wait longest first."""
     read = CloudAccount.objects.present().filter(endpoint__provider=provider_id)
     last = read.aggregate(last=Max("last_sync_at"))["last"]
-    stale = Q(looked_at__isnull=True)
-    if last is not None:
-        stale |= Q(looked_at__lt=min(last, now - AFRESH))
-    stale |= Q(level__gt=0, looked_at__lt=now - AFRESH)
-    return Claim.objects.filter(stale, provider=provider_id, state__in=OPEN).order_by("-last_at", "pk")
+    stale = Q(looked_at__isnull=True) | Q(proven_at__isnull=False, level__gt=0, looked_at__lt=now - AFRESH)
+    for age, pace in PACES:
+        of_age = Q(first_at__gt=now - age, looked_at__lt=now - pace)
+        stale |= of_age & (Q(level__gt=0) | Q(looked_at__lt=last)) if last is not None else of_age & Q(level__gt=0)
+    return Claim.objects.filter(stale, provider=provider_id, state__in=OPEN).order_by(
+        F("looked_at").asc(nulls_first=True), "-last_at", "pk"
+    )
 
 
 def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
@@ -99,6 +154,24 @@ def _match(provider_id: UUID, claims: Sequence[Claim], now: datetime) -> None:
         _retry(claim)
 
 
+def _ask_refused(provider_id: UUID, now: datetime) -> None:
+    """Machines that somebody refused whose servers they are not: a nonce lets them prove themselves, once an hour."""
+    seen = Q(looked_at__isnull=True) | Q(looked_at__lt=now - PACES[-1][1])
+    tried = Q(challenged_at__isnull=True) | Q(challenged_at__lt=now - challenging.AGAIN)
+    refused = Claim.objects.filter(seen, tried, provider=provider_id, state=Claim.State.REFUSED)
+    claims = list(refused.order_by(F("looked_at").asc(nulls_first=True))[:BATCH])
+    if not claims:
+        return
+    known = _candidates(provider_id, [_told(one) for one in claims])
+    Claim.objects.filter(pk__in=[one.pk for one in claims]).update(looked_at=now)
+    for claim in claims:
+        found = matching.match(_told(claim), known, now=now)
+        if found.level == matching.PROOF and found.server and not claiming.is_refused(claim, found.customers[0]):
+            Claim.objects.filter(pk=claim.pk).update(challenged_at=now)
+            with transaction.atomic():
+                challenging.pose(found.server)
+
+
 def _challenge(server: UUID, claims: Sequence[Claim]) -> None:
     """One nonce for all of these: a crowd costs one look at the challenges, and a write for who is new in it."""
     new = [one.pk for one in claims if (one.state, one.server_id, one.level) != (WAITING, server, matching.PROOF)]
@@ -116,6 +189,9 @@ def _follow(claim: Claim, found: Found) -> None:
     if found.level == matching.PERSON or found.server is None:
         admitting.pend(claim, found.customers, found.server, found.level, found.words)
         return
+    if found.level == matching.NETWORK and Agent.objects.filter(server=found.server).exists():
+        admitting.pend(claim, found.customers, found.server, found.level, admitting.MANNED)
+        return
     here = Claim.objects.filter(pk=claim.pk, state__in=OPEN, proven_at__isnull=True)
     if here.update(
         state=WAITING, server=found.server, level=found.level, trouble="", customers=[],
@@ -130,7 +206,7 @@ def _retry(claim: Claim) -> None:
     if claim.state != Claim.State.PENDING or claim.server_id is None or claim.trouble != admitting.BUSY:
         return
     agent = Agent.objects.live().filter(server=claim.server_id).first()
-    if agent is not None and admitting.reports(agent):
+    if agent is not None and enrol.reports(agent):
         return
     with transaction.atomic():
         Claim.objects.filter(pk=claim.pk, state=Claim.State.PENDING).update(
@@ -251,15 +327,41 @@ def _may_read(provider_id: UUID, account: UUID) -> bool:
 
 
 def _shed(provider_id: UUID) -> None:
-    """Too many claims: those that fit nothing go first, and of those that want one server the older ones."""
+    """Too many claims: those that fit nothing go first, and of those that want one server the older ones. What waits
+    for people is shed as well, the longest unheard first; a machine that is there comes again with its next call, and
+    what proved itself is never shed."""
     mine = Claim.objects.filter(provider=provider_id, state=Claim.State.WAITING, proven_at__isnull=True)
     unmatched = mine.filter(server__isnull=True)
     last = list(unmatched.order_by("-last_at", "pk").values_list("last_at", flat=True)[MOST : MOST + 1])
     if last:
         unmatched.filter(last_at__lte=last[0]).delete()
+    asked = Claim.objects.filter(provider=provider_id, state=Claim.State.PENDING, proven_at__isnull=True)
+    if asked.count() > ASKED_OF_ONE:
+        with connection.cursor() as cursor:
+            cursor.execute(_CROWD, {"provider": provider_id, "of_customer": ASKED, "of_server": ASKED_OF_ONE})
     crowded = mine.filter(server__isnull=False).order_by().values("server").annotate(claims=Count("pk"))
     for row in crowded.filter(claims__gt=OF_ONE):
         placed = mine.filter(server=row["server"]).annotate(
             place=Window(RowNumber(), order_by=[F("last_at").desc(), F("pk")])
         )
         mine.filter(pk__in=[one.pk for one in placed.filter(place__gt=OF_ONE)]).delete()
+
+
+# One that several customers see goes when it is too much for each of them.
+_CROWD: Final = """
+DELETE FROM agents_claim WHERE state = 'pending' AND proven_at IS NULL AND id IN (
+    SELECT id FROM (
+        SELECT id, of_server,
+            row_number() OVER (
+                PARTITION BY customer ORDER BY of_server > %(of_server)s, last_at DESC, id
+            ) AS of_customer
+        FROM (
+            SELECT id, last_at, customers,
+                CASE WHEN server_id IS NULL THEN 0
+                    ELSE row_number() OVER (PARTITION BY server_id ORDER BY last_at DESC, id) END AS of_server
+            FROM agents_claim WHERE provider_id = %(provider)s AND state = 'pending' AND proven_at IS NULL
+        ) AS placed CROSS JOIN LATERAL unnest(customers) AS seen (customer)
+    ) AS counted
+    GROUP BY id HAVING bool_and(of_server > %(of_server)s OR of_customer > %(of_customer)s)
+)
+"""

@@ -30,7 +30,9 @@ log = structlog.get_logger(__name__)
 RINGS: Final = (1, 10, 100)  # percent
 SOAK: Final = timedelta(hours=1)  # that a ring has before the next one opens
 ENOUGH: Final = 0.9  # of a ring's agents that report have to have it before the next one opens
-WORST: Final = 0.05  # more than this share of failures pauses it
+WORST: Final = 0.05  # more than this share of failures pauses it,
+FEWEST: Final = 3  # from so many agents
+APART: Final = 2  # of so many customers: what an agent tells of itself may be made up; or from all that there are
 LIFE: Final = timedelta(days=365)  # of a manifest's signature
 DONE, ROLLED_BACK, REFUSED = "done", "rolled_back", "refused"
 FAILED: Final = (ROLLED_BACK, REFUSED)
@@ -124,9 +126,10 @@ def program(sha256: str) -> bytes | None:
 
 
 def tell(agent: UUID, version: str, state: str, reason: str) -> None:
-    """Write down what became of a release on one host, and pause it when it does badly."""
-    release = Release.objects.filter(version=version).only("pk", "version", "state").first()
-    if release is None or state not in (DONE, *FAILED):
+    """Write down what became of a release on one host, and pause it when it does badly. Passed over when the agent
+    is outside of the ring: it was not offered this one."""
+    release = Release.objects.filter(version=version).only("pk", "version", "state", "share").first()
+    if release is None or state not in (DONE, *FAILED) or not _within(agent, release):
         return
     told = {"release": release, "release_state": state, "release_reason": reason[:300], "release_at": Now()}
     changed = Agent.objects.filter(pk=agent).exclude(release=release, release_state=state).update(**told)
@@ -142,15 +145,33 @@ def counted(releases: QuerySet[Release]) -> QuerySet[Release]:
     )
 
 
+def _within(agent: UUID, release: Release) -> bool:
+    return release.state == Release.State.OUT or bucket(agent, release.version) < release.share
+
+
 def _judge(release: Release) -> None:
     row: Any = counted(Release.objects.filter(pk=release.pk)).defer("program").get()
     tried = row.done + row.failed
-    if row.failed > WORST * tried:
+    if row.failed > WORST * tried and _is_believed(release):
         words = f"{row.failed} of {tried} agents that took it could not keep it."
         rows = Release.objects.filter(pk=release.pk, state__in=(Release.State.ROLLING, Release.State.OUT))
         if rows.update(state=Release.State.PAUSED, reason=words):
             log.warning("release_paused", version=release.version, failed=row.failed, tried=tried)
             audit.note(audit.SYSTEM, "release.paused", target=release, detail={"reason": words})
+
+
+def _is_believed(release: Release) -> bool:
+    """Whether the failures come from enough agents of enough customers, or from as many as the ring has."""
+    failed = Agent.objects.live().filter(release=release, release_state__in=FAILED)
+    customers = set(failed.values_list("server__customer", flat=True))
+    missing, apart = FEWEST - failed.count(), APART - len(customers)
+    if missing <= 0 and apart <= 0:
+        return True
+    others = Agent.objects.reporting().exclude(pk__in=failed.values("pk")).values_list("pk", "server__customer")
+    for pk, customer in others.iterator():
+        if _within(pk, release) and (missing > 0 or customer not in customers):
+            return False  # it may still tell otherwise
+    return True
 
 
 def widen() -> int:

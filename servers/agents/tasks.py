@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import close_old_connections
 
 from console.lib.jobs.kinds import answers
-from servers.agents import challenging, claiming, looking, releasing, samples, silence, work
+from servers.agents import challenging, claiming, enrol, looking, releasing, samples, silence, work
 from servers.agents.models import Challenge
 
 challenge = answers(challenging.CHALLENGE, Challenge, seconds=60.0, attempts=8)(challenging.perform)
@@ -40,6 +40,15 @@ def work_over() -> None:
     """Beat's question: which work will not happen any more?"""
     close_old_connections()
     work.sweep()
+
+
+@shared_task(name="agents.tidy", ignore_result=True)
+def tidy() -> None:
+    """Beat's question: what is so old that nobody needs it?"""
+    close_old_connections()
+    enrol.tidy()
+    challenging.tidy()
+    work.tidy()
 
 
 @shared_task(name="agents.widen_releases", ignore_result=True)

@@ -31,6 +31,8 @@ from servers.models import Server
 LIFE: Final = timedelta(hours=24)  # that work waits for an agent which does not come
 SKEW: Final = timedelta(minutes=5)  # before now, from when on it may run: hosts' clocks differ
 TIMEOUT: Final = 3600.0  # seconds that a script may run
+KEPT: Final = timedelta(days=90)  # for which the output of work is there
+MOST: Final = 10_000  # rows of it that are deleted at once
 OPEN: Final = (Work.State.QUEUED, Work.State.STARTED)
 # What an agent may still tell of: we gave it up without knowing.
 GIVEN_UP: Final = (Work.State.CANCELED, Work.State.EXPIRED, Work.State.INTERRUPTED)
@@ -147,11 +149,11 @@ def due(agents: Collection[UUID]) -> dict[UUID, list[dict[str, str]]]:
 
 
 _DUE = """
-SELECT agent_id, id, delivered_at, envelope, signature, key_id, script FROM unnest(%(agents)s::uuid[]) AS a (wanted)
+SELECT w.agent_id, w.id, w.delivered_at, w.envelope, w.signature, w.key_id, w.script FROM agents_agent AS own
 CROSS JOIN LATERAL (
-    SELECT * FROM agents_work WHERE agent_id = wanted AND state = 'queued' AND expires_at > now()
+    SELECT * FROM agents_work WHERE agent_id = own.id AND state = 'queued' AND expires_at > now()
     ORDER BY sequence LIMIT %(most)s
-) AS w ORDER BY agent_id, sequence
+) AS w WHERE own.id = ANY(%(agents)s) AND own.state = 'live' ORDER BY w.agent_id, w.sequence
 """
 
 
@@ -231,6 +233,12 @@ def cancel(work: Work, by: User) -> bool:
         audit.note(audit.Actor.of(by), "work.canceled", target=work.server, customer_id=work.customer_id, detail=detail)
         notify.changed(work.customer_id, f"work-{work.pk}")
     return True
+
+
+def tidy() -> int:
+    """Delete what work wrote that ended long ago; the work itself stays. How many rows, some at a time."""
+    old = WorkOutput.objects.filter(work__ended_at__lt=timezone.now() - KEPT).order_by().values("pk")[:MOST]
+    return WorkOutput.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]
 
 
 def sweep() -> int:

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import JsonResponse
 
 from console.lib import signing
-from console.lib.api.errors import refuse
 from console.lib.denials import Wrong
 from servers.agents import claiming, matching, reports
 from servers.agents.api.calls import Call, call
+from servers.agents.api.counting import counted, source
 from servers.agents.program import protocol
 
-View = Callable[[HttpRequest], JsonResponse]
 
-
-def counted(view: View) -> View:
-    """429 for an address that sends too much, before anything is read."""
-
-    @csrf_exempt  # no cookie speaks for a machine
-    @wraps(view)
-    def guarded(request: HttpRequest) -> JsonResponse:
-        try:
-            claiming.count(_neighbourhood(request))
-        except claiming.TooMany:
-            reply = refuse(429, "too_many_claims", "Too many claims come from this address. Try again in a minute.")
-            reply["Retry-After"] = "60"
-            return reply
-        return view(request)
-
-    return guarded
-
-
-@counted
+@counted("claims")
 @call
 def claim(call: Call) -> JsonResponse:
     body = call.body
@@ -52,11 +30,12 @@ def claim(call: Call) -> JsonResponse:
         ips=[ip for one in _texts(body, "addresses", protocol.MAX_NICS * protocol.MAX_ADDRESSES) if (ip := _ip(one))],
         hostname=_text(body, "hostname"),
         version=reports.version(body.get("version")),
-        address=_source(call.request),
+        address=source(call.request),
     )
     return JsonResponse({"retry": claiming.claim(told)}, status=202)
 
 
+@counted("proofs")
 @call
 def proof(call: Call) -> JsonResponse:
     body = call.body
@@ -64,7 +43,7 @@ def proof(call: Call) -> JsonResponse:
     if said is not None and (not isinstance(said, str) or len(said) > protocol.MAX_SECRET):
         raise Wrong({"proof": ["This is an Ed25519 signature, as base64url."]})
     version = reports.version(body.get("version"))
-    found = claiming.prove(key, _text(body, "instance_id"), said, version, _source(call.request))
+    found = claiming.prove(key, _text(body, "instance_id"), said, version, source(call.request))
     if isinstance(found, int):
         return JsonResponse({"retry": found}, status=202)
     return JsonResponse({"agent_id": str(found.pk), "keys": signing.public_keys()})
@@ -94,19 +73,3 @@ def _ip(text: str) -> str:
         return str(ip_address(text.partition("/")[0].partition("%")[0]))
     except ValueError:
         return ""
-
-
-def _source(request: HttpRequest) -> str:
-    """Where it came from: IPv4 is written as such, also where it came by a socket of both kinds."""
-    try:
-        found = ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0])
-    except ValueError:
-        return "::"  # it came by a Unix socket, from a proxy that is not trusted with addresses
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(mapped or found)
-
-
-def _neighbourhood(request: HttpRequest) -> str:
-    """What one sender can have all of: an IPv4 address, or a /64."""
-    found = ip_address(_source(request))
-    return str(ip_network((int(found), 64), strict=False)) if isinstance(found, IPv6Address) else str(found)

@@ -12,9 +12,11 @@ from console.lib.denials import Wrong
 from servers.agents import enrol as enrolment
 from servers.agents import reports, sessions
 from servers.agents.api.calls import Call, call
+from servers.agents.api.counting import counted
 from servers.agents.program import protocol
 
 
+@counted("enrolments")
 @call
 def enrol(call: Call) -> dict[str, Any]:
     body = call.body
@@ -24,6 +26,7 @@ def enrol(call: Call) -> dict[str, Any]:
     return {"agent_id": str(agent.pk), "keys": signing.public_keys()}
 
 
+@counted("sessions")
 @call
 def session(call: Call) -> dict[str, Any]:
     body = call.body

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 LOOK: Final = 5.0  # seconds between two looks at what may have changed unheard
 GRACE: Final = 5.0  # seconds for which requests of the session before may still be on their way
 MOST: Final = 60  # requests of one session in a second
+FACTS: Final = 5  # times that one session may tell its facts
+WITHIN: Final = 15.0  # in so many seconds: each time is a write
 SPREAD: Final = 1.0  # seconds over which those that wait are let go when this process ends
 Head = Mapping[bytes, bytes]
 
@@ -49,7 +51,7 @@ class Desk:
         self.due = Due()
         self._sequences = Sequences(self._seeds)
         self._work: Batch[UUID, list[dict[str, Any]]] = Batch(self._due)
-        self.hearing = Hearing(self._ring, self.sessions.drop)
+        self.hearing = Hearing(self._ring, self._drop)
         self.buffer.start()
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
@@ -77,6 +79,8 @@ class Desk:
         version = parse.clean(told.version)
         version = version[:40] if version else agent.version
         heard = not agent.managed or agent.silent or version != agent.version
+        if told.facts is not None:
+            self._count_facts(agent, now)
         if heard or told.facts is not None or told.work or told.release is not None:
             await self.threads.run(_bring, agent.agent, version, told, heard)
             if told.release is not None:
@@ -88,6 +92,8 @@ class Desk:
         wait = told.wait or 0.0
         del told
         given = await self._given(agent, wait)
+        if agent.dropped and not given:
+            await self._still(agent)
         offered = self.due.offer(agent)
         answer = {"time": time.time(), "interval": settings.AGENT_INTERVAL, "work": given}
         if offered:
@@ -134,6 +140,13 @@ class Desk:
         self.buffer.hear(agent, number, now)
         return agent
 
+    async def _still(self, agent: Known) -> None:
+        """Refused when the agent changed while it waited, and may not be here any more."""
+        found = await self.sessions.find(agent.session)
+        if found is None:
+            raise replies.unknown_session()
+        checkin.refuse(found.state)
+
     def _count(self, agent: Known, second: int) -> None:
         if agent.second != second:
             agent.second, agent.calls = second, 0
@@ -141,12 +154,20 @@ class Desk:
         if agent.calls > MOST:
             raise Refused(429, "slow_down", "Too many requests. Wait a second.", retry=1)
 
+    def _count_facts(self, agent: Known, now: float) -> None:
+        if now - agent.told > WITHIN:
+            agent.told, agent.facts = now, 0
+        agent.facts += 1
+        if agent.facts > FACTS:
+            raise Refused(429, "slow_down", "Too many facts. Tell them again in some seconds.", retry=int(WITHIN))
+
     def _keep(self, agent: Known, told: list[parse.Sample], now: float) -> None:
-        """Samples of the time that is open, each once: those of a lost answer come again."""
+        """Samples of the time that is open, each once: those of a lost answer come again. And no closer together than
+        half the time between two that we ask for, so that no agent fills the database."""
         earliest, latest = now - samples.LATE.total_seconds(), now + samples.EARLY.total_seconds()
-        heard = self.buffer.hear(agent, 0, now)
+        heard, apart = self.buffer.hear(agent, 0, now), settings.AGENT_INTERVAL / 2
         for sample in told:
-            if sample.at > agent.brought and earliest < sample.at < latest:
+            if sample.at >= agent.brought + apart and earliest < sample.at < latest:
                 agent.brought = sample.at
                 heard.samples.append((sample.at, parse.kept(sample)))
 
@@ -177,6 +198,12 @@ class Desk:
         self.due.agents.update(rung)
         self.waiting.ring(rung)
 
+    def _drop(self, agents: Any) -> None:
+        """They changed: whoever waits is told now what holds."""
+        dropped = list(agents)
+        self.sessions.drop(dropped)
+        self.waiting.ring(dropped)
+
     async def _due(self, agents: list[UUID]) -> list[list[dict[str, Any]]]:
         return await self.threads.run(looking.due, agents)
 
@@ -190,7 +217,7 @@ class Desk:
                 busy, self.due.offers = await self.threads.run(looking.look)
                 self.due.agents = busy
                 self.waiting.ring(busy)
-                await self.sessions.compare()
+                self.waiting.ring(await self.sessions.compare())
             except (DatabaseError, OSError, Refused) as fault:
                 log.warning("agents_not_looked_at", reason=str(fault))
             await asyncio.sleep(LOOK)

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from django.db import connection
 from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 
 from console.lib.seal import SealBroken
 from servers.agents.lean.batches import Batch
@@ -51,8 +52,11 @@ class Known:
     release: UUID | None
     release_state: str
     id: str = field(default="")
-    brought: float = 0.0  # time of the newest sample that was kept
+    brought: float = 0.0  # time of the newest sample that was kept, here or as far as the database knows
+    told: float = 0.0  # seconds since 1970: since when its facts are counted
+    facts: int = 0  # that it told since then
     hinted: float = 0.0
+    dropped: bool = False  # it does not hold any more
     second: int = 0
     calls: int = 0  # in that second
     offered: Any = None  # see offers.py
@@ -80,17 +84,21 @@ class Sessions:
     def drop(self, agents: Iterable[str]) -> None:
         for agent in agents:
             for session in self._of.pop(agent, ()):
-                self._known.pop(session, None)
+                if known := self._known.pop(session, None):
+                    known.dropped = True
 
-    async def compare(self) -> None:
-        """Drop those whose agent is live in this session no more, as a lost broadcast would have told."""
+    async def compare(self) -> list[str]:
+        """Drop those whose agent is live in this session no more, as a lost broadcast would have told; these agents."""
         since = time.time() - FORGOTTEN
         self.drop([known.id for known in self._known.values() if known.heard < since])
         live = [known for known in self._known.values() if known.state == Agent.State.LIVE and not known.former]
         self.drop([known.id for known in self._known.values() if known.state != Agent.State.LIVE or known.former])
-        if live:
-            given = [known.agent for known in live], [known.session.decode() for known in live]
-            self.drop(await self._threads.run(_changed, *given))
+        if not live:
+            return []
+        given = [known.agent for known in live], [known.session.decode() for known in live]
+        changed = await self._threads.run(_changed, *given)
+        self.drop(changed)
+        return changed
 
     async def _read(self, sessions: list[bytes]) -> Sequence[Known | None]:
         found = await self._threads.run(_read, set(sessions))
@@ -126,6 +134,7 @@ def _read(sessions: set[bytes]) -> dict[bytes, Known]:
             ids.append(made)
     found: dict[bytes, Known] = {}
     rows = Agent.objects.filter(Q(session__in=ids) | Q(former_session__in=ids)).select_related("server")
+    rows = rows.annotate(brought=KeyTransform("at", "metrics"))
     for agent in rows.only(*(name for name in _COLUMNS if name != "server_id"), "server__customer_id"):
         for session, sealed, former in (
             (agent.session, agent.session_key, False),
@@ -135,13 +144,13 @@ def _read(sessions: set[bytes]) -> dict[bytes, Known]:
             if text not in sessions:
                 continue
             try:
-                found[text] = _known(agent, text, agent.opened_session_key(sealed), former)
+                found[text] = _known(agent, text, agent.opened_session_key(sealed), former, agent.brought)
             except SealBroken as fault:  # its key is gone: the agent begins another session, as after a time-out
                 log.error("session_not_opened", agent=str(agent.pk), reason=str(fault))
     return found
 
 
-def _known(agent: Agent, session: bytes, key: bytes, former: bool) -> Known:
+def _known(agent: Agent, session: bytes, key: bytes, former: bool, brought: float | None) -> Known:
     return Known(
         session=session,
         key=key,
@@ -159,4 +168,5 @@ def _known(agent: Agent, session: bytes, key: bytes, former: bool) -> Known:
         release=agent.release_id,
         release_state=agent.release_state,
         id=str(agent.pk),
+        brought=float(brought or 0.0),
     )

@@ -24,6 +24,7 @@ from servers.agents.program import protocol
 
 LATEST: Final = 8.0  # seconds
 SETTLING: Final = 10  # seconds, above LATEST
+PATIENCE: float = 2.0  # seconds for Valkey's answer
 KEPT: Final = 3600  # seconds that Valkey keeps the sequence of a session that is silent
 
 _TAKEN, _REPLAYED, _UNKNOWN, _SETTLING = b"1059"  # as numbers, which is how bytes are read one by one
@@ -57,7 +58,7 @@ class Sequences:
 
     def __init__(self, seeds: Callable[[list[bytes]], Awaitable[list[int]]]) -> None:
         self._valkey = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+            settings.REDIS_URL, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE, retry=Retry(NoBackoff(), 0)
         )
         self._script = self._valkey.register_script(_SCRIPT)
         self._asked: Batch[Asked, int] = Batch(self._ask)

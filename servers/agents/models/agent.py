@@ -53,9 +53,9 @@ class Agent(models.Model):
     former_session_key = models.TextField(blank=True, editable=False)  # sealed
     cloned_at = models.DateTimeField(null=True, editable=False)  # when two machines were last seen to use it
 
-    # Releases: the last one it was offered or told of.
+    # Releases: the last one that it told of.
     release = models.ForeignKey("agents.Release", models.SET_NULL, null=True, related_name="agents")
-    release_state = models.CharField(max_length=12, blank=True)  # offered, done, rolled_back, refused
+    release_state = models.CharField(max_length=12, blank=True)  # done, rolled_back, refused
     release_reason = models.CharField(max_length=300, blank=True)
     release_at = models.DateTimeField(null=True)
     work_sequence = models.BigIntegerField(default=0, editable=False)  # of the last work that was signed for it

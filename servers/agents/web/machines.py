@@ -50,14 +50,18 @@ class Which(forms.Form):
 @signed_in
 @require_safe
 def pending(request: HttpRequest) -> HttpResponse:
-    """Those that wait, and whether machines may come in by their network alone."""
+    """Those that wait, the one of a code where one is asked for, and whether machines may come in by their network
+    alone."""
     seen = visit(request)
-    claims = list(_theirs(seen).select_related("server", "provider").order_by("-last_at")[: SHOWN + 1])
+    code = _code(request.GET.get("code", ""))
+    asked = _theirs(seen).filter(code__startswith=code) if code else _theirs(seen)
+    claims = list(asked.select_related("server", "provider").order_by("-last_at")[: SHOWN + 1])
     mine = set(seen.with_accounts)
     context = {
         "section": "accounts",
         "claims": [_shown(claim, mine) for claim in claims[:SHOWN]],
         "more": len(claims) > SHOWN,
+        "code": code,
         "customers": [one for one in seen.customers if one.pk in mine],
         "several": len(mine) > 1,
     }
@@ -120,6 +124,12 @@ def by_network(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise Http404("No such workspace.")
     admitting.allow_network(customer, request.POST.get("allow") == "1", by=person(request))
     return HttpResponseRedirect(reverse("agents:machines"))
+
+
+def _code(text: str) -> str:
+    """A code, or the beginning of one, as it is kept, however a person wrote it down: `abcd 2345` is `ABCD-2345`."""
+    letters = "".join(one for one in text.upper() if one.isalnum())[:8]
+    return f"{letters[:4]}-{letters[4:]}" if len(letters) > 4 else letters
 
 
 def _theirs(seen: Visit) -> QuerySet[Claim]:
