@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 STATES = ("running", "stopped", "suspended", "changing", "failed", "unknown")
-AGENTS = ("managed", "missing", "pending", "offline")
+AGENTS = ("managed", "missing", "pending", "offline", "off")
 PLATFORMS = ("openstack", "cloudstack", "vcloud")
 LISTED = ("yes", "no")
 

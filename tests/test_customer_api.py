@@ -229,7 +229,8 @@ CALLS = [("GET", "servers", "servers:read"), ("GET", "servers/{id}", "servers:re
          ("POST", "servers/{id}/actions", "actions:write"), ("GET", "actions/{id}", "actions:read"),
          ("GET", "accounts", "accounts:read"), ("POST", "installs", "installs:write"),
          ("GET", "installs/{id}", "installs:read"), ("POST", "installs/{id}/go-on", "installs:write"),
-         ("POST", "servers", "actions:write"),
+         ("POST", "installs/{id}/cancel", "installs:write"), ("POST", "installs/{id}/retry", "installs:write"),
+         ("POST", "installs/{id}/confirm-keys", "installs:write"), ("POST", "servers", "actions:write"),
          ("GET", "servers/{id}/actions", "servers:read"), ("GET", "servers/{id}/snapshots", "servers:read"),
          ("POST", "actions/{id}/password", "actions:write"),
          ("GET", "accounts/{id}/offers", "accounts:read")]  # fmt: skip

@@ -21,6 +21,7 @@ from tests.test_server_list import agent
 APPS = ("servers", "accounts", "installs", "agents")
 METHODS = {  # each address, with the methods that it answers; a new one without a line here fails the walk
     "servers:list": "get", "servers:server": "get", "servers:row": "get", "servers:remove-agent": "get post",
+    "servers:samples": "get",
     "servers:activity": "get", "accounts:list": "get", "accounts:account": "get", "accounts:sync": "post",
     "installs:new": "get post", "installs:batch": "get", "installs:confirm-host-keys": "post",
     "installs:retry": "get post", "installs:cancel": "get post", "installs:host": "get",

@@ -199,7 +199,7 @@ def test_the_row_says_how_the_agent_is(people: People, fields: dict[str, object]
     row = browser.get(f"/servers/{server.pk}/row")
     assert words in text(row)
     assert rows(browser.get(f"/servers/?q=agent:{words.split()[0].lower()}")) == [server.name]
-    for other in {"managed", "offline", "pending", "missing"} - {words.split()[0].lower()}:
+    for other in {"managed", "offline", "off", "pending", "missing"} - {words.split()[0].lower()}:
         assert rows(browser.get(f"/servers/?q=agent:{other}")) == []
 
 
@@ -238,3 +238,22 @@ def test_nothing_in_the_page_needs_an_inline_script_or_style(people: People) -> 
     ServerFactory(account=people.account)
     content = people.browser(people.alice).get("/servers/").content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|hx-on|javascript:", content)
+
+
+def test_those_without_an_agent_can_be_installed_on_from_any_search(people: People) -> None:
+    for name in ("web-1", "web-2", "db-1"):
+        ServerFactory(account=people.account, name=name)
+    agent(ServerFactory(account=people.account, name="web-3"))
+    browser = people.browser(people.alice)
+
+    def offered(q: str) -> str:
+        found = re.search(r'href="(/installs/new\?q=[^"]*)"', browser.get("/servers/", {"q": q}).content.decode())
+        return unescape(found[1]) if found else ""
+
+    assert offered("") == "/installs/new?q=state%3Arunning+agent%3Amissing&all_matching=1"
+    assert offered("agent:missing") == "/installs/new?q=agent%3Amissing&all_matching=1"
+    assert offered("web") == "/installs/new?q=web+agent%3Amissing&all_matching=1"
+    assert "Install on 2 without agent" in text(browser.get("/servers/", {"q": "web"}))
+    assert offered("agent:managed") == offered("-agent:missing") == offered("nothing-so-called") == ""
+    form = text(browser.get(offered("web")))
+    assert "web-1" in form and "web-2" in form and "web-3" not in form and "db-1" not in form

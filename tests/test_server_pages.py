@@ -70,11 +70,28 @@ def test_a_server_that_its_cloud_no_longer_lists_says_since_when(people: People)
 
 
 def test_an_offline_agent_says_when_it_was_heard_and_what_to_do(people: People) -> None:
+    server = ServerFactory(account=people.account)
+    agent(server, last_seen_at=timezone.now() - timedelta(hours=3, minutes=1))
+    said = page(people, server)
+    assert "Agent offline" in said
+    assert "The agent was last heard 3 h ago The server runs." in said
+
+
+def test_an_agent_on_a_stopped_server_is_not_called_offline(people: People) -> None:
     server = ServerFactory(account=people.account, state="stopped")
     agent(server, last_seen_at=timezone.now() - timedelta(hours=3, minutes=1))
     said = page(people, server)
+    assert "Server off" in said and "Agent offline" not in said
     assert "The agent was last heard 3 h ago" in said
     assert "The server is stopped: start it, and the agent reports again by itself." in said
+
+
+def test_what_the_agent_tells_of_packages_and_reboots_stands_there(people: People) -> None:
+    server = ServerFactory(account=people.account)
+    agent(server, facts={"packages": 1412, "reboot_needed": True})
+    said = page(people, server)
+    assert "Packages 1 412" in said
+    assert "Reboot Needed" in said
 
 
 def test_the_last_failed_install_stands_there_with_cause_and_fix(people: People) -> None:

@@ -15,6 +15,7 @@ from accounts.health import STALE_AFTER
 from accounts.models import CloudAccount
 from console.lib.jobs.rows import ACTIVE
 from providers.models import ApiCall, Customer, Delivery, Mail, Provider, Webhook
+from servers import quiet
 from servers.agents.models import Agent
 
 MAILS: Final = timedelta(days=7)
@@ -106,10 +107,10 @@ def of(providers: Iterable[Provider]) -> list[Health]:
     for row in _by(waiting, "webhook__provider", all=Count("pk")):
         found[row["webhook__provider"]].deliveries_waiting = row["all"]
     agents = Agent.objects.live().filter(server__customer__provider__in=ids)
-    quiet = Q(pk__in=Agent.objects.offline().values("pk"))
-    for row in _by(agents, "server__customer__provider", all=Count("pk"), quiet=Count("pk", filter=quiet)):
+    offline = Q(pk__in=Agent.objects.offline().exclude(quiet.for_a_reason("server")).values("pk"))
+    for row in _by(agents, "server__customer__provider", all=Count("pk"), offline=Count("pk", filter=offline)):
         health = found[row["server__customer__provider"]]
-        health.agents, health.agents_offline = row["all"], row["quiet"]
+        health.agents, health.agents_offline = row["all"], row["offline"]
     refused, failed = Q(status__gte=400, status__lt=500), Q(status__gte=500)
     calls = ApiCall.objects.filter(provider__in=ids, at__gt=Now() - CALLS)
     counts = {"all": Count("pk"), "refused": Count("pk", filter=refused), "failed": Count("pk", filter=failed)}

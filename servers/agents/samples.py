@@ -7,6 +7,7 @@ thousands checks no key; they go with the server (receivers.py) or with their ti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -153,3 +154,66 @@ def _begin(grain: Grain, number: int) -> datetime:
 
 def _floor(moment: datetime, step: timedelta) -> datetime:
     return _EPOCH + (moment - _EPOCH) // step * step
+
+
+@dataclass(frozen=True)
+class Series:
+    """Means of equal steps, in columns: `at` is when each begins; a number is None where the host did not tell it.
+
+    A step in which nothing was heard is not there. `disks` and `nics`: name → number → column. Two steps that lie
+    further apart than `gap` have a silence between them.
+    """
+
+    step: timedelta
+    gap: timedelta
+    at: list[datetime]
+    numbers: dict[str, list[float | None]]
+    disks: dict[str, dict[str, list[float | None]]]
+    nics: dict[str, dict[str, list[float | None]]]
+
+
+MOST_POINTS: Final = 800  # of a series: more than a screen shows
+
+
+def series(server: UUID, since: datetime, until: datetime) -> Series:
+    """What a server's agent told from `since` to before `until`, in at most MOST_POINTS steps.
+
+    From the finest table that goes back so far, and where that is not filled yet, from the samples by the minute.
+    """
+    age = timezone.now() - since
+    grain = next((one for one in GRAINS if age <= one.keep), GRAINS[-1])
+    step = grain.step * max(1, -(-(until - since) // (grain.step * MOST_POINTS)))
+    columns = f"at, {_NAMES}, disks, nics"
+    sql = f"SELECT {columns} FROM {grain.table} WHERE server_id = %(server)s AND at >= %(since)s AND at < %(until)s"  # noqa: S608 - our own names
+    if grain is not MINUTE:
+        sql += f""" UNION ALL SELECT {columns} FROM {MINUTE.table} WHERE server_id = %(server)s AND at < %(until)s
+            AND at >= coalesce((SELECT max(at) FROM {grain.table} WHERE server_id = %(server)s AND at >= %(since)s
+            AND at < %(until)s) + %(step)s, %(since)s)"""  # noqa: S608 - our own names
+    given: dict[str, Any] = {"server": server, "since": _floor(since, step), "until": until, "step": grain.step}
+    slots: dict[datetime, dict[tuple[str, str, str], list[float]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        for at, *numbers, disks, nics in cursor.fetchall():
+            told = slots.setdefault(_floor(at, step), {})
+            for name, value in zip(NUMBERS, numbers, strict=True):
+                _add(told, ("", "", name), value)
+            for kind, key, items in (("disks", "mount", disks), ("nics", "name", nics)):
+                for item in json.loads(items) if isinstance(items, str) else items:
+                    for name in item.keys() - {key}:
+                        _add(told, (kind, str(item.get(key)), name), item[name])
+    order = sorted(slots)
+    means = {
+        name: [sum(heard) / len(heard) if (heard := slots[at].get(name)) else None for at in order]
+        for name in sorted({name for told in slots.values() for name in told})
+    }
+    kinds: dict[str, dict[str, dict[str, list[float | None]]]] = {"disks": {}, "nics": {}}
+    for (kind, item, name), column in means.items():
+        if kind:
+            kinds[kind].setdefault(item, {})[name] = column
+    whole = {name: means.get(("", "", name), [None] * len(order)) for name in NUMBERS}
+    return Series(step, step + max(grain.step, timedelta(seconds=90)), order, whole, kinds["disks"], kinds["nics"])
+
+
+def _add(told: dict[tuple[str, str, str], list[float]], name: tuple[str, str, str], value: Any) -> None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        told.setdefault(name, []).append(float(value))

@@ -1,8 +1,8 @@
 """Agents that went silent, and those that are heard again, told to their providers' webhooks once each.
 
 Whether an agent is offline follows from when it was last heard (querysets); what is written down here is only that its
-provider was told. A server that was stopped, that an action of ours works on, or that is just coming up is silent for
-a reason.
+provider was told. A server that was stopped, that an action of ours works on (servers.quiet), or that is just coming up
+is silent for a reason.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from console.lib.jobs.rows import ACTIVE
 from providers import events
 from providers.models import Customer
-from servers.actions.models import Action
+from servers import quiet
 from servers.agents.models import Agent
 from servers.agents.querysets import heard_since
-from servers.models import Server
 
 MOST: Final = 1000  # agents at once
 LONG: Final = timedelta(minutes=15)  # after which the state that we know counts, however old it is
@@ -32,22 +30,20 @@ LONG: Final = timedelta(minutes=15)  # after which the state that we know counts
 def find() -> int:
     """Tell of agents that went silent and were not told of yet; how many. Twice at once is harmless."""
     since = heard_since()
-    worked_on = Action.objects.filter(server=OuterRef("server")).filter(Q(state__in=ACTIVE) | Q(ended_at__gt=since))
     # Read since it fell silent: it is not one that was stopped a moment ago.
     fresh = Q(server__account__last_sync_at__gt=F("last_seen_at")) | Q(last_seen_at__lt=timezone.now() - LONG)
     with transaction.atomic():
         silent = list(
             Agent.objects.offline()
             .filter(
+                ~quiet.for_a_reason("server"),
                 fresh,
                 silence_told_at__isnull=True,
                 first_seen_at__isnull=False,
-                server__state=Server.State.RUNNING,
                 server__changed_at__lt=since,
                 server__missing_since__isnull=True,
                 server__customer__status=Customer.Status.ACTIVE,
             )
-            .exclude(Exists(worked_on))
             .select_related("server__account", "server__customer")
             .order_by("last_seen_at")
             .select_for_update(skip_locked=True, of=("self",))[:MOST]

@@ -39,6 +39,8 @@ _SERVER: Final[dict[str, Any]] = {
         "memory_total": 2086000000,
         "disk_used": 3100000000,
         "disk_total": 21000000000,
+        "packages": 412,
+        "reboot_needed": False,
     },
 }
 

@@ -23,6 +23,13 @@ class AddressOut(serializers.Serializer[Any]):
 
 
 class AgentOut(serializers.ModelSerializer[Agent]):
+    packages = serializers.IntegerField(
+        source="facts.packages", default=None, allow_null=True, help_text="How many are installed; null: not told."
+    )
+    reboot_needed = serializers.BooleanField(
+        source="facts.reboot_needed", default=None, allow_null=True, help_text="null: not told."
+    )
+
     class Meta:
         model = Agent
         fields = (
@@ -35,6 +42,8 @@ class AgentOut(serializers.ModelSerializer[Agent]):
             "memory_total",
             "disk_used",
             "disk_total",
+            "packages",
+            "reboot_needed",
         )
 
 
@@ -44,7 +53,8 @@ class ServerOut(serializers.ModelSerializer[Server]):
     agent_state = serializers.ChoiceField(
         choices=Presence.choices,
         source="presence",
-        help_text="managed: it reports. offline: it did. pending: an install is under way. missing: none.",
+        help_text="managed: it reports. offline: it did, and the server runs. off: it did, and its server is stopped, "
+        "or an action works on it. pending: an install is under way. missing: none.",
     )
     agent = serializers.SerializerMethodField(help_text="The live agent and its last sample, in bytes; null: none.")
 

@@ -15,11 +15,12 @@ from accounts.health import trouble
 from accounts.models import CloudAccount
 from accounts.visit import Visit, visit
 from console.lib.pages import signed_in
+from console.templatetags.look import figure
 from servers import finding, watching
 from servers.facets import Counts, count
 from servers.finding import Page, Reach
 from servers.presence import word
-from servers.query import Query, QueryError, parse
+from servers.query import Query, QueryError, Term, parse
 from servers.web import buttons
 from servers.web.facets import facets
 from servers.web.links import Asked
@@ -29,6 +30,7 @@ COLUMNS = [
     ("name", "Name", ""), ("state", "State", ""), ("", "Account", ""), ("", "Addresses", ""), ("", "Size", ""),
     ("", "Agent", ""), ("", "Load", ""), ("", "Memory", ""), ("", "Disk", ""), ("age", "Age", "number"),
 ]  # fmt: skip
+RUNNING = parse("state:running agent:missing")
 
 
 def reach_of(seen: Visit, account: str = "") -> Reach:
@@ -108,8 +110,17 @@ def _empty(seen: Visit, reach: Reach, asked: Asked, query: Query) -> str:
     return "servers" if any(account.last_sync_at for account in reach.accounts) else "reading"
 
 
-def _install_rest(asked: Asked, query: Query, counts: Counts | None) -> str:
-    """The address of the form for all servers without an agent; only where there are some, and not too many."""
-    if query or asked.account or counts is None or counts.facets is None or not counts.facets["agent"]["missing"]:
-        return ""
-    return f"{reverse('installs:new')}?{urlencode({'q': 'state:running agent:missing'})}"
+def _install_rest(asked: Asked, query: Query, counts: Counts | None) -> dict[str, Any] | None:
+    """The form for those without an agent among the servers that are asked for; None where there are none, or too
+    many to count. Without a query those that run are meant."""
+    if counts is None or counts.facets is None or not counts.facets["agent"]["missing"]:
+        return None
+    missing = counts.facets["agent"]["missing"]
+    among = query.values("agent")
+    if among - {"missing"} or any(term.negated for term in query.only("agent").terms):
+        return None  # other agents are asked for: "missing" beside them would say another thing
+    wanted = Query((*query.without("agent").terms, Term("agent", ("missing",)))) if query else RUNNING
+    given = {"q": str(wanted), "account": asked.account, "all_matching": "1"}
+    href = f"{reverse('installs:new')}?{urlencode({name: value for name, value in given.items() if value})}"
+    label = f"Install on {figure(missing)} without agent" if query else "Install on all without agent"
+    return {"label": label, "href": href}

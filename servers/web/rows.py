@@ -76,7 +76,7 @@ class Row:
     @cached_property
     def agent(self) -> Any:
         """The live agent, or None."""
-        return self.server.agent if self.presence in (Presence.MANAGED, Presence.OFFLINE) else None
+        return self.server.agent if self.presence in (Presence.MANAGED, Presence.OFFLINE, Presence.OFF) else None
 
     @property
     def presence_detail(self) -> str:
@@ -113,7 +113,7 @@ class Row:
 
     @property
     def metrics_are_old(self) -> bool:
-        return self.presence == Presence.OFFLINE
+        return self.presence in (Presence.OFFLINE, Presence.OFF)
 
     @property
     def doubt(self) -> str:

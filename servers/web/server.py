@@ -16,14 +16,14 @@ from accounts.models import SyncRun
 from accounts.visit import visit
 from console.lib.pages import person, signed_in
 from console.models import AuditEntry
-from console.templatetags.look import duration, megabytes
+from console.templatetags.look import duration, figure, megabytes
 from servers import watching
 from servers.agents import checkin
 from servers.agents.models import Agent, Claim
 from servers.installs import install
 from servers.models import Server
 from servers.presence import Presence, word
-from servers.web import buttons, moments
+from servers.web import buttons, charts, moments
 from servers.web.moments import Moment
 from servers.web.overview import reach_of
 from servers.web.rows import Row, rows
@@ -54,6 +54,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "agent": row.agent,
         "facts": _facts(row),
         "agent_facts": _agent_facts(row),
+        "ranges": charts.ranges(request.GET.get("range", "")),
         "disks": _disks(row.agent),
         "memory_figures": _memory(row.agent),
         "claims": Claim.objects.filter(server=server, state=Claim.State.PENDING)[:5],
@@ -151,6 +152,8 @@ def _agent_facts(row: Row) -> list[tuple[str, Any]]:
         ),
         ("Memory", megabytes(memory / 2**20) if memory else None),
         ("Up for", duration(uptime) if uptime else None),
+        ("Packages", figure(facts["packages"]) if facts.get("packages") else None),
+        ("Reboot", "Needed, for what was installed" if facts.get("reboot_needed") else None),
         ("Python", facts.get("python")),
         ("Agent", agent.version),
     ]

@@ -32,6 +32,7 @@ class Site:
     url: str = ""
     fetched: list[str] = field(default_factory=list)
     rows_status: int = 200
+    answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)  # by whole address: status, kind, body
 
 
 @contextmanager
@@ -42,6 +43,9 @@ def serving(site: Site) -> Iterator[Site]:
             status, kind, body = 404, "text/plain", b""
             if path.startswith("/static/") and (file := ROOT / path[1:]).is_file():
                 status, kind, body = 200, mimetypes.guess_type(path)[0] or "font/woff2", file.read_bytes()
+            elif self.path in site.answers:
+                site.fetched.append(self.path)
+                status, kind, body = site.answers[self.path]
             elif path == "/page":
                 status, kind, body = 200, "text/html", site.html.encode()
             elif path.startswith("/row/"):

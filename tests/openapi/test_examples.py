@@ -99,6 +99,20 @@ def _looked(stage: Stage) -> None:
     batch.save()
 
 
+def _failed(stage: Stage) -> None:
+    _under_way(stage)
+    Install.objects.update(state="failed", ended_at=timezone.now())
+    _with_addresses(stage)
+
+
+def _asks(stage: Stage) -> None:
+    """It waits for a host key, the example's."""
+    _looked(stage)
+    shown = "SHA256:8Yh1nXQmJcN0r0mVvQm3cGzYk2yDq2k3m1o8bqkZr5E"
+    Install.objects.update(state="waiting", stage="verify_host", fingerprint=shown, host_key="AAAA",
+                           host_key_type="ssh-ed25519")  # fmt: skip
+
+
 def _snapshot_taken(stage: Stage) -> None:
     assert stage.cloud
     [web] = [one for one in stage.cloud.instances.values() if one.name == "web-1"]
@@ -130,6 +144,9 @@ STATES: dict[tuple[str, str], Callable[[Stage], None]] = {
     ("my_snapshots_list", "200"): _snapshot_taken,
     ("my_installs_read", "200"): _under_way,
     ("my_installs_go_on", "202"): _looked,
+    ("my_installs_cancel", "200"): _under_way,
+    ("my_installs_retry", "202"): _failed,
+    ("my_installs_confirm_keys", "202"): _asks,
     ("mail_templates_withdraw", "200"): _published,
 }
 

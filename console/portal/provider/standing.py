@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import CloudAccount
 from providers import quotas
 from providers.models import ApiCall, Customer, Mail, Provider, Webhook
+from servers import quiet
 from servers.agents.models import Agent
 
 LATELY: Final = timedelta(days=7)
@@ -57,7 +58,8 @@ def of(provider: Provider) -> Standing:
     customers = dict(provider.customers.values_list("status").order_by().annotate(Count("pk")))
     accounts, servers = _accounts(provider)
     agents = Agent.objects.live().filter(server__customer__provider=provider)
-    heard = agents.aggregate(all=Count("pk"), quiet=Count("pk", filter=Q(pk__in=agents.offline().values("pk"))))
+    offline = agents.offline().exclude(quiet.for_a_reason("server"))
+    heard = agents.aggregate(all=Count("pk"), quiet=Count("pk", filter=Q(pk__in=offline.values("pk"))))
     mails = _mails(provider)
     hooks = list(provider.webhooks.all())
     calls = list(ApiCall.objects.filter(provider=provider).order_by("-pk").values_list("status", flat=True)[:CALLS])

@@ -62,6 +62,21 @@ OFFERS = OpenApiExample("Of an old cloud", _OFFERS, response_only=True, status_c
 PASSWORD = OpenApiExample("Told this once", {"password": "Zq7-example-only"}, response_only=True, status_codes=["200"])
 INSTALL = OpenApiExample("With a password", _INSTALL, request_only=True)
 INSTALLING = OpenApiExample("Just started", _STARTED, response_only=True, status_codes=["200", "202"])
+CANCELED = OpenApiExample(
+    "Canceled",
+    _STARTED | {
+        "ended_at": "2025-01-07T09:31:00Z",
+        "installs": [
+            {"server_id": SERVER_ID, "state": "canceled", "stage": "connect", "stages": [], "cause": "", "fix": "",
+             "outcome": "Canceled by ada@example.com.", "fingerprint": "", "ended_at": "2025-01-07T09:31:00Z"}
+        ],
+    },
+    response_only=True, status_codes=["200"],
+)  # fmt: skip
+RETRY = OpenApiExample("With a password", {"password": "…"}, request_only=True)
+HOST_KEYS = OpenApiExample(
+    "One", {"fingerprints": ["SHA256:8Yh1nXQmJcN0r0mVvQm3cGzYk2yDq2k3m1o8bqkZr5E"]}, request_only=True
+)
 SERVER = server(ACCOUNT_ID)
 POSSIBLE = OpenApiExample(
     "Of a running server",

@@ -186,7 +186,7 @@ class InstallIn(In):
     port = serializers.IntegerField(min_value=1, max_value=65535, default=22)
     use_sudo = serializers.BooleanField(default=True)
     trust_new_host_keys = serializers.BooleanField(
-        default=False, help_text="false: a host key that nothing confirms waits for a person, on the install's page."
+        default=False, help_text="false: a host key that nothing confirms waits for `POST installs/{id}/confirm-keys`."
     )
     look_first = serializers.BooleanField(
         default=False,
@@ -198,6 +198,26 @@ class InstallIn(In):
         if ("servers" in attrs) == ("q" in attrs):
             raise serializers.ValidationError({"servers": ["Give either servers or q."]})
         return attrs
+
+
+class SecretsIn(In):
+    private_key = serializers.CharField(
+        max_length=32768, required=False, trim_whitespace=False, write_only=True, help_text="Or a password."
+    )
+    passphrase = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    password = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+
+
+class RetryIn(SecretsIn):
+    sudo_password = serializers.CharField(max_length=1024, required=False, trim_whitespace=False, write_only=True)
+    jump = SecretsIn(required=False, help_text="The jump host's own. Left out: what is given for the servers.")
+
+
+class HostKeysIn(In):
+    fingerprints = serializers.ListField(
+        child=serializers.CharField(max_length=100), min_length=1, max_length=1001,
+        help_text="As `installs[].fingerprint` and `jump_fingerprint` tell them: SHA256:…",
+    )  # fmt: skip
 
 
 class StageOut(serializers.Serializer[Any]):

@@ -6,7 +6,6 @@ from typing import ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,16 +16,12 @@ from servers.api.customer.base import ByName, CustomerView
 from servers.api.customer.serializers import (
     ActionIn,
     ActionOut,
-    InstallIn,
-    InstallOut,
     KindOut,
     MyAccountOut,
     MyServerOut,
     OrderIn,
     params_of,
 )
-from servers.installs import install
-from servers.installs.through import Jump
 
 KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER,
@@ -134,65 +129,3 @@ class Accounts(CustomerView):
         paging = ByName()
         found = paging.paginate_queryset(self.accounts(), request, self)
         return paging.get_paginated_response(MyAccountOut(found, many=True).data)
-
-
-class Installs(CustomerView):
-    scopes: ClassVar = {"POST": "installs:write"}
-
-    @extend_schema(
-        operation_id="my_installs_create", tags=["Your installs"], request=InstallIn,
-        responses={202: InstallOut, 409: OpenApiResponse(Error, "The customer is suspended.")},
-        examples=[examples.INSTALL, examples.INSTALLING],
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key", str, OpenApiParameter.HEADER,
-                description="Up to 255 characters. The same key with the same servers gives the same install.",
-            )
-        ],
-    )  # fmt: skip
-    def post(self, request: Request) -> Response:
-        """Install the agent over SSH on up to 1,000 servers: those with these ids, or those that `q` finds now.
-
-        The credentials are sealed, and deleted when it ends (60 minutes at most).
-        """
-        fields = self.given(InstallIn)
-        key = self.key()
-        if jump := fields.pop("jump", None):
-            fields["jump"] = Jump(**jump)
-        if "q" in fields:
-            found = list(self.found(fields.pop("q"))[: install.MOST + 1])
-        else:
-            wanted = set(fields.pop("servers"))
-            found = list(self.servers().filter(pk__in=wanted))
-            if len(found) != len(wanted):
-                raise NotFound("You have no server with one of these ids.", "server_unknown")
-        batch = install.start(found, by=self.person, customer=self.customer, request_key=key, **fields)
-        return Response(InstallOut(batch).data, status=202)
-
-
-class GoOn(CustomerView):
-    scopes: ClassVar = {"POST": "installs:write"}
-    in_path: ClassVar = {"id": examples.INSTALL_ID}
-
-    @extend_schema(
-        operation_id="my_installs_go_on", tags=["Your installs"], request=None,
-        responses={202: InstallOut, 409: OpenApiResponse(Error, "There is nothing to go on with.")},
-        examples=[examples.INSTALLING],
-    )  # fmt: skip
-    def post(self, request: Request, pk: UUID) -> Response:
-        """The look (`look_first`) is over: install on those that can be reached."""
-        found = self.install(pk)
-        install.go_on(found, by=self.person)
-        return Response(InstallOut(self.install(pk)).data, status=202)
-
-
-class OneInstall(CustomerView):
-    scopes: ClassVar = {"GET": "installs:read"}
-    in_path: ClassVar = {"id": examples.INSTALL_ID}
-
-    @extend_schema(
-        operation_id="my_installs_read", tags=["Your installs"], responses=InstallOut, examples=[examples.INSTALLING]
-    )
-    def get(self, request: Request, pk: UUID) -> Response:
-        """How an install stands, server by server."""
-        return Response(InstallOut(self.install(pk)).data)
