@@ -157,7 +157,7 @@ def test_a_repeat_while_the_first_call_is_under_way_is_409_and_nothing_is_done_t
 
         return real(provider, key, call, acts if not inside.is_set() else act)
 
-    monkeypatch.setattr("providers.api.views.replays.once", slow)
+    monkeypatch.setattr("providers.replays.once", slow)
     body = {**ADA, "external_id": "c-1"}
     replies = []
 
