@@ -326,6 +326,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Muster",
     "VERSION": "1",
+    "DESCRIPTION": "New here? [Integrate in an afternoon](/api/docs/guide/) leads from a key to the first managed "
+    "server, in a [sandbox](/api/docs/guide/sandbox/), and has it all as one script.",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from console.lib.api.docs import Docs
-from console.portal import health
+from console.portal import guide, health
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/servers/"), name="home"),
@@ -30,6 +30,9 @@ urlpatterns = [
     path("api/v1/", include("servers.api.customer.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(url_name="schema"), name="docs"),
+    path("api/docs/guide/", guide.page, name="guide"),
+    path("api/docs/guide/integrate.py", guide.example, name="guide-example"),
+    path("api/docs/guide/<slug:name>/", guide.page, name="guide-page"),
     path("scalex/acl/", include("providers.api.legacy_urls")),
     path("", include("servers.installs.api.urls")),  # /agent/v1/install.sh, and the agent
     path("agent/v1/", include("servers.agents.api.urls")),

@@ -1,7 +1,9 @@
-"""The log of the provider API: every call that came with a good key, for 30 days, found by its request id."""
+"""The log of the provider API, for 30 days, found by request id: every call that came with a key of ours, refused ones
+too (revoked, expired, from elsewhere). A call with a text that is no key is nobody's."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 KEPT: Final = timedelta(days=30)
 SLICE: Final = 5000  # rows that are dropped at once
+PATIENCE: Final = 60.0  # seconds of dropping, after which a worker lets others go first; beat comes again
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,11 @@ def keep(call: Call) -> None:
         log.warning("API call not kept", request_id=call.request_id, reason=str(fault))
 
 
-def forget() -> int:
-    """Drop what is older than 30 days, some at a time; returns how many went."""
-    old = ApiCall.objects.filter(at__lt=timezone.now() - KEPT).order_by("at").values_list("pk", flat=True)[:SLICE]
-    gone, _ = ApiCall.objects.filter(pk__in=list(old)).delete()
-    return gone
+def forget(seconds: float = PATIENCE) -> int:
+    """Drop what is older than 30 days, slice by slice until none is left or `seconds` are over; how many went."""
+    before, until, gone = timezone.now() - KEPT, time.monotonic() + seconds, 0
+    while True:
+        old = list(ApiCall.objects.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:SLICE])
+        gone += ApiCall.objects.filter(pk__in=old).delete()[0]
+        if len(old) < SLICE or time.monotonic() >= until:
+            return gone

@@ -222,6 +222,7 @@ def _told(answer: Answer) -> dict[str, Any]:
     return {
         "at": at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "sent": answer.moment,
+        "url": answer.url,
         "status": answer.status,
         "seconds": answer.seconds,
         "words": answer.words,

@@ -40,11 +40,11 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 
 class KeyRefused(Exception):
-    """This text opens nothing. `words` says why, `code` is for programs."""
+    """This text opens nothing. `words` says why, `code` is for programs; `key`: it is that one's, whole and right."""
 
-    def __init__(self, code: str, words: str) -> None:
+    def __init__(self, code: str, words: str, key: ProviderKey | None = None) -> None:
         super().__init__(words)
-        self.code, self.words = code, words
+        self.code, self.words, self.key = code, words, key
 
 
 def issue(
@@ -143,11 +143,13 @@ def find(text: str, address: str = "") -> ProviderKey:
         raise KeyRefused("key_unknown", "This key is not known. Check that it was copied whole.")
     now = timezone.now()
     if key.revoked_at:
-        raise KeyRefused("key_revoked", "This key was revoked. Use a newer one, or ask staff for one.")
+        raise KeyRefused("key_revoked", "This key was revoked. Use a newer one, or ask staff for one.", key)
     if key.expires_at and key.expires_at <= now:
-        raise KeyRefused("key_expired", f"This key expired on {key.expires_at:%Y-%m-%d}. Ask staff for a new one.")
+        raise KeyRefused("key_expired", f"This key expired on {key.expires_at:%Y-%m-%d}. Ask staff for a new one.", key)
     if key.allowed_networks and not _within(address, key.allowed_networks):
-        raise KeyRefused("address_not_allowed", f"This key may not be used from {address or 'an unknown address'}.")
+        raise KeyRefused(
+            "address_not_allowed", f"This key may not be used from {address or 'an unknown address'}.", key
+        )
     _note_use(key, now)
     return key
 

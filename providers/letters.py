@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from providers import branding, links, wording
 from providers.branding import Look
-from providers.models import Customer, Mail, Provider
+from providers.models import Brand, Customer, Mail, Provider
 from providers.wording import Wording
 
 MUSTER: Final = "Muster"
@@ -36,7 +36,9 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
     provider = mail.provider or (customer.provider if customer else None)
     if mail.kind == Mail.Kind.TEST:
         kind = mail.template.kind if mail.template else str(mail.params.get("kind", wording.Kind.WELCOME))
-        letter = preview(provider, kind, wording.of(mail.template, kind))
+        brand = Brand.objects.filter(pk=mail.params.get("brand"), provider=provider).defer("logo").first()
+        look = branding.look_of(brand) if brand else None
+        letter = preview(provider, kind, wording.of(mail.template, kind), look)
         letter = replace(letter, subject=f"[Test] {letter.subject}")
     else:
         template = wording.live(provider, mail.kind, customer.locale if customer else "")
@@ -47,8 +49,7 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
             "last_name": person.last_name if person else "",
             "organization": str(customer or ""),
         }
-        look = branding.live(provider)
-        letter = _letter(wording.of(template, mail.kind), values, look, mail.kind, _door(mail))
+        letter = _letter(wording.of(template, mail.kind), values, branding.live(provider), mail.kind, _door(mail))
     message = EmailMultiAlternatives(
         letter.subject,
         letter.text,

@@ -15,7 +15,7 @@ from console.lib.faults import Refused, Unreachable
 from console.lib.jobs import ring
 from console.models import User
 from providers import kept, letters, notices
-from providers.models import Customer, Mail, MailTemplate, Membership, Provider, ProviderMember
+from providers.models import Brand, Customer, Mail, MailTemplate, Membership, Provider, ProviderMember
 
 TASK = "mail.send"
 
@@ -75,11 +75,13 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
     return notices.compose(mail) if mail.kind == Mail.Kind.NOTICE else letters.compose(mail)
 
 
-def test(template: MailTemplate, to: User | str, provider: Provider) -> Mail:
-    """Send a draft, about a made-up customer, to who wrote it, or to an address of the provider's."""
+def test(template: MailTemplate | None, to: User | str, provider: Provider, brand: Brand | None = None) -> Mail:
+    """Send a draft, about a made-up customer, to who wrote it, or to an address of the provider's. `template` None: the
+    welcome that is built in. `brand`: in the look of that revision; the live one when left out."""
     person = to if isinstance(to, User) else None
     address = to if isinstance(to, str) else to.email
-    mail = _put(Mail(kind=Mail.Kind.TEST, to=address, user=person, provider=provider, template=template))
+    params = {"brand": str(brand.pk)} if brand else {}
+    mail = _put(Mail(kind=Mail.Kind.TEST, to=address, user=person, provider=provider, template=template, params=params))
     mail.refresh_from_db()
     return mail
 

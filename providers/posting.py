@@ -36,7 +36,7 @@ class Message:
 @dataclass(frozen=True)
 class Answer:
     """How a try went. `status` None: no reply. `down`: the endpoint is away, whatever the event. `gone`: it said 410.
-    `wait`: seconds that it asked for. `moment`: the request's."""
+    `wait`: seconds that it asked for. `moment` and `url`: the request's."""
 
     status: int | None
     seconds: float
@@ -44,6 +44,7 @@ class Answer:
     down: bool = False
     wait: float = 0.0
     moment: int = 0
+    url: str = ""
 
     @property
     def taken(self) -> bool:
@@ -80,9 +81,9 @@ def post(session: Session, message: Message) -> Answer:
     try:
         reply = session.post(message.url, data=message.body, headers=dict(message.headers))
     except Fault as fault:
-        return Answer(None, _since(started), fault.words[:500], down=True, moment=message.moment)
+        return Answer(None, _since(started), fault.words[:500], down=True, moment=message.moment, url=message.url)
     status = reply.status_code
-    return Answer(status, _since(started), _said(status), status in _DOWN, _asked(reply), message.moment)
+    return Answer(status, _since(started), _said(status), status in _DOWN, _asked(reply), message.moment, message.url)
 
 
 def _since(started: float) -> float:

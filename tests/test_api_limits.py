@@ -12,9 +12,9 @@ from django.utils import timezone
 from console.lib import audit
 from console.lib.denials import Denied, Wrong
 from console.lib.valkey import client as valkey
-from providers import calls, keys, limits, replays
+from providers import calls, keys, limits, replays, sandbox
 from providers.models import ApiCall, ProviderKey
-from tests.factories import ProviderFactory
+from tests.factories import ProviderFactory, UserFactory
 from tests.provider_api.calls import ADA, Api, shaped
 
 
@@ -87,6 +87,41 @@ class TestLog:
         client.get("/api/provider/v1/customers", headers={"Authorization": "Bearer mst_live_x_y"})
         assert not ApiCall.objects.exists()
 
+    @pytest.mark.parametrize("code", ["key_revoked", "key_expired", "address_not_allowed"])
+    def test_a_key_that_is_refused_is_found_by_the_request_id_in_its_reply(self, api, people, code):
+        if code == "key_revoked":
+            keys.revoke(api.key, audit.SYSTEM)
+        rows = ProviderKey.objects.filter(pk=api.key.pk)
+        if code == "key_expired":
+            rows.update(expires_at=timezone.now() - timedelta(days=1))
+        if code == "address_not_allowed":
+            rows.update(allowed_networks=["192.0.2.0/24"])
+        reply = api("GET", "customers")
+        found = ApiCall.objects.get(request_id=shaped(reply, 403 if "address" in code else 401, code)["request_id"])
+        assert (found.provider, found.key, found.code, found.status) == (api.provider, api.key, code, reply.status_code)
+        staff = people.browser(UserFactory(email="boss@example.com", is_staff=True, is_superuser=True))
+        listed = staff.get("/admin/providers/apicall/", {"q": reply["X-Request-ID"]}).content.decode()
+        assert code in listed and reply["X-Request-ID"] in listed
+
+    def test_a_known_keys_name_with_a_wrong_secret_is_in_nobodys_log(self, api, client):
+        guess = api.text[:-1] + ("a" if api.text[-1] != "a" else "b")
+        client.get("/api/provider/v1/customers", headers={"Authorization": f"Bearer {guess}"})
+        assert not ApiCall.objects.exists()
+
+    def test_a_refused_test_key_is_in_the_sandboxs_log(self, db):
+        api = Api(ProviderFactory(), sandbox=True)
+        keys.revoke(api.key, audit.SYSTEM)
+        shaped(api("GET", "customers"), 401, "key_revoked")
+        assert ApiCall.objects.get().provider == sandbox.twin(api.provider)
+
+    def test_forgetting_goes_on_until_nothing_old_is_left_or_its_time_is_over(self, api, monkeypatch):
+        monkeypatch.setattr(calls, "SLICE", 2)
+        for _ in range(5):
+            api("GET", "customers")
+        ApiCall.objects.update(at=timezone.now() - timedelta(days=31))
+        assert calls.forget(seconds=0) == 2
+        assert calls.forget() == 3 and not ApiCall.objects.exists()
+
     def test_it_is_forgotten_after_thirty_days(self, api):
         api("GET", "customers"), api("GET", "customers")
         ApiCall.objects.filter(pk=ApiCall.objects.first().pk).update(at=timezone.now() - timedelta(days=31))
@@ -157,7 +192,7 @@ def test_a_repeat_while_the_first_call_is_under_way_is_409_and_nothing_is_done_t
 
         return real(provider, key, call, acts if not inside.is_set() else act)
 
-    monkeypatch.setattr("providers.api.views.replays.once", slow)
+    monkeypatch.setattr("providers.replays.once", slow)
     body = {**ADA, "external_id": "c-1"}
     replies = []
 

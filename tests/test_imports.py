@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import imports, tasks
@@ -268,6 +270,25 @@ def test_another_providers_import_is_a_404(api):
         assert rival("GET", address).status_code == 404
     assert rival("GET", "imports").json()["results"] == []
     assert len(api("GET", "imports").json()["results"]) == 1
+
+
+def test_a_page_of_imports_costs_as_many_queries_as_one_import(api, django_assert_max_num_queries):
+    def stand(number):
+        batch = Import.objects.create(provider=api.provider, total=2, state="done")
+        for at, outcome in enumerate(["created", "refused"], start=1):
+            ImportLine.objects.create(batch=batch, number=at, external_id=f"c-{number}-{at}", outcome=outcome)
+
+    stand(0)
+    api("GET", "imports")  # notes that the key was used
+    with CaptureQueriesContext(connection) as one:
+        api("GET", "imports")
+    for number in range(1, 30):
+        stand(number)
+    with django_assert_max_num_queries(len(one)):
+        rows = api("GET", "imports").json()["results"]
+    assert len(rows) == 30
+    for row in rows:
+        assert row["counts"] == {"waiting": 0, "created": 1, "updated": 0, "unchanged": 0, "refused": 1}
 
 
 def test_accounts_want_their_own_scope(db):

@@ -10,7 +10,8 @@ from django.urls import URLResolver, get_resolver, reverse
 
 from accounts.models import CredentialPush
 from console.lib import audit
-from providers import branding, customers, handoff, keys, webhooks, wording
+from console.models import AuditEntry
+from providers import branding, customers, enabling, handoff, keys, sandbox, webhooks, wording
 from providers.models import Delivery, IdentityServer, ProviderMember
 from providers.scope import DOOR
 from tests.desks import Desk, browser, desk
@@ -212,3 +213,29 @@ def test_staff_find_the_link_and_cannot_open_it(house):
     page = browser(house.staff).get(reverse("admin:providers_provider_change", args=[house.north.pk]))
     assert re.search(r"Open its pages", page.content.decode())
     assert browser(house.staff).get(house.at("overview")).status_code == 404
+
+
+def test_members_of_a_suspended_provider_look_and_are_refused_in_words_to_act(house, rows):
+    enabling.suspend(house.north, audit.SYSTEM)
+    before = AuditEntry.objects.count()
+    for name, methods in METHODS.items():
+        args = rows.get(name, [])
+        for person in (house.admin, house.viewer):
+            if "get" in methods and "admin" not in methods and name != "frame":
+                assert house.get(name, *args, by=person).status_code == 200, name
+            if "post" in methods:
+                refused = house.post(name, *args, by=person)
+                assert refused.status_code == 403, name
+                assert "North Cloud is suspended at this console" in text(refused), name
+    assert AuditEntry.objects.count() == before
+    assert "North Cloud is suspended" in house.get("keys").content.decode()  # why its buttons do nothing
+    enabling.enable(house.north, audit.SYSTEM)
+    assert house.post("suspend-customer", house.customer.pk).status_code == 302
+
+
+def test_a_suspended_providers_sandbox_is_for_looking_too(house):
+    home = sandbox.twin(house.north)
+    enabling.suspend(house.north, audit.SYSTEM)
+    desk = browser(house.admin)
+    assert desk.get(f"/provider/{home.slug}/").status_code == 200
+    assert "is suspended" in text(desk.post(f"/provider/{home.slug}/sandbox/reset"))

@@ -17,7 +17,7 @@ from accounts.models import CloudAccount
 from console.lib.api.filters import narrowed, parameters
 from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
-from providers.api.base import ByExternalId, ProviderView
+from providers.api.base import ByExternalId, ProviderView, echoed
 from providers.models import CloudEndpoint
 
 
@@ -33,7 +33,9 @@ class AccountView(ProviderView):
     def account(self, external_id: str, account_id: str) -> CloudAccount:
         found: CloudAccount | None = self.accounts(external_id).filter(external_id=account_id).first()
         if found is None:
-            raise NotFound(f"This customer has no account with the id {account_id}. PUT it first.", "account_unknown")
+            raise NotFound(
+                f"This customer has no account with the id {echoed(account_id)}. PUT it first.", "account_unknown"
+            )
         return found
 
 

@@ -3,7 +3,7 @@
     python3 docs/examples/integrate.py https://console.example mst_test_…
 
 It uses a sandbox key (docs/sandbox.md): creates customers, pushes credentials that are refused and credentials that
-pass, receives signed webhooks, hands a customer over, and sees its servers.
+pass, receives signed webhooks, sees the customer's servers, lets an agent appear on one, and hands the customer over.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-WAIT = 60  # seconds: credentials are verified within 30
+WAIT = 60  # seconds for each thing that follows; credentials are verified within 30
 
 
 class Refused(Exception):
@@ -148,7 +148,9 @@ def main(url: str, key: str) -> None:
 
     push = {**push, "version": 2, "credentials": logins["ok"]}  # the version only grows
     muster("PUT", "customers/c-1001/accounts/main", push)
+    pushed = time.monotonic()
     print(f"A signed webhook came: {receiver.wait_for('account.verified')['data']}")
+    print(f"Verified within {time.monotonic() - pushed:.1f} seconds of the push.")
     good = muster.account("c-1001", "main")
     assert good["status"] == "ok", good
 
@@ -161,6 +163,13 @@ def main(url: str, key: str) -> None:
     servers = muster("GET", "customers/c-1001/servers")["results"]
     print(f"Servers: {sorted(one['name'] for one in servers)}")
     assert servers
+
+    chosen = servers[0]["external_id"]
+    muster("POST", f"sandbox/customers/c-1001/servers/{urllib.parse.quote(chosen, safe='')}/manage")
+    print(f"A signed webhook came: {receiver.wait_for('server.managed')['data']}")
+    managed = [one for one in muster("GET", "customers/c-1001/servers")["results"] if one["agent_state"] == "managed"]
+    assert [one["external_id"] for one in managed] == [chosen]
+    print(f"Managed: {managed[0]['name']}, load {managed[0]['agent']['load1']}")
 
     link = muster("POST", "customers/c-1001/handoff", {"return_to": "/servers/"})
     page = press_the_button(link["url"])

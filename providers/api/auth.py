@@ -45,6 +45,10 @@ class ProviderAuthentication(BaseAuthentication):
         try:
             key = keys.find(text, address)
         except keys.KeyRefused as refused:
+            if refused.key is not None:  # its provider's log shows what its program still tries
+                owner = refused.key.provider
+                home = sandbox.twin(owner) if refused.key.sandbox else owner
+                calls.told(request._request, home, refused.key, str(refused.key))
             if refused.code == "address_not_allowed":
                 raise exceptions.PermissionDenied(refused.words, refused.code) from refused
             raise exceptions.AuthenticationFailed(refused.words, refused.code) from refused

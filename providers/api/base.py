@@ -17,6 +17,7 @@ from console.lib.api.paging import Pages
 from console.lib.api.strict import ExternalIdInPath, without_nul
 from console.lib.audit import Actor
 from providers import limits
+from providers.api import repeats
 from providers.api.auth import HasScope, ProviderAuthentication
 from providers.models import Customer, Provider, ProviderKey
 from providers.querysets import CustomerQuerySet
@@ -38,6 +39,7 @@ class ProviderView(APIView):
     scopes: ClassVar[dict[str, str]] = {}
     in_path: ClassVar[dict[str, str]] = {"external_id": "c-1001", "account_id": "main"}  # for the schema
     pagination_class: type[BasePagination] | None = None  # for the schema
+    keeps_answers: ClassVar[bool] = True  # false: the answer of its POST holds a secret, and is told once only
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -46,6 +48,9 @@ class ProviderView(APIView):
             most = self.allowance.limit
             raise Throttled(self.allowance.resets, f"More than {most} calls in a minute. Wait, or ask staff for more.")
         without_nul(request)
+        if request.method == "POST" and (act := getattr(self, "post", None)):
+            # This request's own: REST framework looks for the handler after this.
+            vars(self)["post"] = repeats.answered(self.provider, request, act, kept=self.keeps_answers)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         told = super().finalize_response(request, response, *args, **kwargs)
@@ -73,7 +78,9 @@ class ProviderView(APIView):
     def customer(self, external_id: str) -> Customer:
         found: Customer | None = self.customers().filter(external_id=external_id).first()
         if found is None:
-            raise NotFound(f"You have no customer with the id {external_id}. PUT it to create it.", "customer_unknown")
+            raise NotFound(
+                f"You have no customer with the id {echoed(external_id)}. PUT it to create it.", "customer_unknown"
+            )
         found.provider = self.provider  # known already, and asked for by most deeds
         return found
 
@@ -93,3 +100,8 @@ class ProviderView(APIView):
         """One page of `rows`."""
         paging = pages()
         return paging.get_paginated_response(out(paging.paginate_queryset(rows, request, self), many=True).data)
+
+
+def echoed(text: str) -> str:
+    """What a caller sent, in a sentence: of something endless, enough to know it by."""
+    return text if len(text) <= 120 else f"{text[:60]}…"

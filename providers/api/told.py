@@ -93,7 +93,7 @@ class TryOut(serializers.Serializer[Any]):
 
 
 class RequestOut(serializers.Serializer[Any]):
-    url = serializers.CharField()
+    url = serializers.CharField(help_text="Of the last try; before the first one: where it will go.")
     headers = serializers.DictField(
         child=serializers.CharField(), help_text="Those of the last try. `webhook-signature` is not kept."
     )
@@ -142,7 +142,8 @@ class OneDeliveryOut(DeliveryOut):
         headers.pop("webhook-timestamp")
         if delivery.tries and (sent := delivery.tries[-1].get("sent")):
             headers["webhook-timestamp"] = str(sent)
-        return {"url": delivery.webhook.url, "headers": headers, "body": delivering.body(delivery.event).decode()}
+        url = (delivery.tries and delivery.tries[-1].get("url")) or delivery.webhook.url
+        return {"url": url, "headers": headers, "body": delivering.body(delivery.event).decode()}
 
 
 class DeliveryFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import APIException, ValidationError
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.lib.api.filters import narrowed, parameters
 from console.lib.api.paging import Pages
 from console.lib.api.schema import Error
-from providers import customers, handoff, replays
+from providers import customers, handoff
 from providers.api.base import ByExternalId, ProviderView
 from providers.api.examples import ASKED, ASKED_BY_POST, ENDPOINT, HANDED_OFF, HANDING_OFF, TOLD
 from providers.api.filters import CustomerFilters
@@ -31,19 +29,6 @@ WRITES = {"GET": "customers:read"} | dict.fromkeys(("PUT", "POST", "DELETE"), "c
 
 CLOSED = OpenApiResponse(Error, "The customer is closed.")
 FULL = "You have as many customers as you may have"
-
-
-class KeyReused(APIException):
-    status_code = 422
-    default_detail = "This Idempotency-Key came with another body before. Use a new key for a new call."
-    default_code = "idempotency_key_reused"
-
-
-class KeyBusy(APIException):
-    status_code = 409
-    default_detail = "A call with this Idempotency-Key is under way. Send it again in a moment."
-    default_code = "idempotency_key_in_progress"
-    wait = 1
 
 
 class CustomerView(ProviderView):
@@ -73,42 +58,12 @@ class Customers(CustomerView):
         tags=["Customers"],
         request=NewCustomerIn,
         examples=[ASKED_BY_POST, TOLD],
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="Up to 255 characters. The same call within 24 hours gets the same answer.",
-            )
-        ],
-        responses={
-            201: CustomerOut,
-            200: CustomerOut,
-            409: OpenApiResponse(Error, f"{FULL}, or a call with this Idempotency-Key is under way."),
-            422: OpenApiResponse(Error, "The Idempotency-Key came with another body."),
-        },
+        responses={201: CustomerOut, 200: CustomerOut, 409: OpenApiResponse(Error, f"{FULL}.")},
     )
     def post(self, request: Request) -> Response:
         """The same as PUT, with your id in the body."""
         fields = self.given(NewCustomerIn)
-        key = request.headers.get("Idempotency-Key")
-        external_id = fields.pop("external_id")
-        if key is None:
-            status, answer = self._put(external_id, fields)
-            return Response(answer, status=status)
-        if not (0 < len(key) <= 255 and key.isprintable()):
-            raise ValidationError({"Idempotency-Key": ["Use 1 to 255 printable characters."]})
-        try:
-            status, answer = replays.once(
-                self.provider,
-                key,
-                b"POST customers\0" + canonical(request.data),
-                lambda: self._put(external_id, fields),
-            )
-        except replays.Mismatch as mismatch:
-            raise KeyReused from mismatch
-        except replays.InProgress as busy:
-            raise KeyBusy from busy
+        status, answer = self._put(fields.pop("external_id"), fields)
         return Response(answer, status=status)
 
 
@@ -198,6 +153,7 @@ class ResendMail(CustomerView):
 
 class HandOff(CustomerView):
     scopes: ClassVar = {"POST": "handoff:write"}
+    keeps_answers = False  # the link signs somebody on
 
     @extend_schema(
         operation_id="customers_handoff", tags=["Customers"], request=HandOffIn,
@@ -229,8 +185,3 @@ class Endpoints(ProviderView):
     def get(self, request: Request) -> Response:
         """The cloud endpoints that staff registered for you, with the version found."""
         return self.pages(request, self.provider.endpoints.all(), EndpointOut, BySlug)
-
-
-def canonical(data: Any) -> bytes:
-    """The body as JSON whose keys are in order: what makes two bodies the same."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

@@ -62,6 +62,7 @@ class WebhookView(ProviderView):
 
 
 class Webhooks(WebhookView):
+    keeps_answers = False  # the secret is told once
     pagination_class = ByAge
 
     @extend_schema(
@@ -121,6 +122,8 @@ class OneWebhook(WebhookView):
 
 
 class Rotate(WebhookView):
+    keeps_answers = False  # as above
+
     @extend_schema(
         operation_id="webhooks_rotate",
         tags=["Webhooks"],

@@ -66,7 +66,7 @@ class Delivery(Job):
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="deliveries")
     event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries")
-    tries = models.JSONField(default=list, editable=False)  # [{at, status, seconds, words}], the last ten
+    tries = models.JSONField(default=list, editable=False)  # [{at, sent, url, status, seconds, words}], the last ten
 
     class Meta(Job.Meta):
         ordering = ["-queued_at"]

@@ -130,6 +130,10 @@ def _ours(provider: Provider, on: bool) -> Iterator[str]:
     opened, shut = ("key opens", "keys open"), ("key gets", "keys get")
     yield f"{number(open_to, *(opened if on else shut))} {'the API' if on else '403'}"
     yield f"{number(hooks, 'webhook hears', 'webhooks hear')} {'of what is read' if on else 'of no new reading'}"
+    if members := provider.members.filter(accepted_at__isnull=False).count():
+        act, look = "acts on its own pages", "looks at its own pages, and changes nothing"
+        acts, looks = "act on its own pages", "look at its own pages, and change nothing"
+        yield number(members, *((f"member {act}", f"members {acts}") if on else (f"member {look}", f"members {looks}")))
     if hasattr(provider, "identity_server") and provider.identity_server.enabled:
         yield "Customers sign in by its identity server" if on else "Nobody signs in by its identity server"
     if provider.legacy_calls:

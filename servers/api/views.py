@@ -47,6 +47,7 @@ class Servers(AccountView):
 
 class JoinTokens(AccountView):
     scopes: ClassVar = {"POST": "accounts:write"}
+    keeps_answers = False  # the token is told once
 
     @extend_schema(
         operation_id="join_tokens_create",

@@ -18,12 +18,13 @@ from accounts import imports
 from accounts.models import CloudAccount, CredentialPush, Import, ImportLine
 from console.lib import audit
 from console.models import User
-from providers import acting, branding, customers, keys, links, sandbox, webhooks, wording
+from providers import acting, branding, customers, enabling, keys, links, sandbox, webhooks, wording
 from providers import mail as mails
 from providers.models import (
     ApiCall,
     ApiToken,
     Brand,
+    CloudEndpoint,
     Customer,
     Delivery,
     IdentityServer,
@@ -38,24 +39,28 @@ from providers.models import (
 LONG: Final = "Ångström & Daughters Precision Engineering, " * 4 + "of Essex"
 SAID: Final = "550 5.1.1 <nobody@engines.example>: Recipient address rejected: User unknown in virtual mailbox table"
 # What issue 4 brought to the staff's pages.
-KINDS: Final = (ApiCall, Brand, CloudAccount, Customer, Delivery, IdentityServer, Import, Mail, MailTemplate, Provider,
-                ProviderKey, ProviderMember, Webhook)  # fmt: skip
+KINDS: Final = (ApiCall, Brand, CloudAccount, CloudEndpoint, Customer, Delivery, IdentityServer, Import, Mail,
+                MailTemplate, Provider, ProviderKey, ProviderMember, Webhook)  # fmt: skip
 DEEDS: Final = {
     "provider": ("suspend", "set_limits", "issue_key", "invite", "set_identity", "legacy_on"),
     "customer": ("act_for", "suspend", "close"),
+    "brand": ("preview", "send_test"),
+    "mailtemplate": ("preview", "send_test"),
     "providerkey": ("rotate", "revoke"),
     "providermember": ("change_role", "remove"),
     "identityserver": ("disable", "remove"),
     "webhook": ("ping", "turn_off"),
 }
 OWN: Final = ("", "customers/", "keys/", "keys/issue", "webhooks/", "webhooks/add", "calls/", "calls/?q=nothing",
-              "mail/", "mail/welcome/-/", "brand/", "brand/withdraw", "sign-in/")  # fmt: skip
+              "mail/", "mail/welcome/-/", "brand/", "brand/withdraw", "images/", "sign-in/")  # fmt: skip
 LIVE: Final = ("sign-in/remove", "members/", "customers/?q=nothing")
+GUIDE: Final = ("", "sandbox/", "images/", "enrolment/")
 TRIAL: Final = ("sandbox/mails/", "sandbox/reset")
 
 
 def furnish() -> None:
-    """Print the addresses, as JSON: `own` (a provider's, live and sandbox), `staff`, and `door` to the former."""
+    """Print the addresses, as JSON: `own` (a provider's, live and sandbox), `viewed` (by one of its viewers), `guide`
+    and `staff`; and `door` and `viewer`, the ways in to the former two."""
     north = Provider.objects.get(slug="north-cloud")
     with transaction.atomic():
         here = _rows(north)
@@ -64,8 +69,13 @@ def furnish() -> None:
     tried = customers.put(home, "t-1", _person("Trial Ltd"), audit.SYSTEM).customer
     own = [f"/provider/{north.slug}/{path}" for path in (*OWN, *LIVE, *here)]
     own += [f"/provider/{home.slug}/{path}" for path in (*OWN[:-1], *TRIAL, f"customers/{tried.pk}/")]
-    door = links.address(links.Purpose.SIGN_IN, links.issue(_ada(north), links.Purpose.SIGN_IN))
-    told = {"own": own, "staff": staff_addresses(), "door": f"{door}?next=/provider/{north.slug}/"}
+    _ada(asleep := _suspended())
+    own += [f"/provider/{asleep.slug}/", f"/provider/{asleep.slug}/keys/"]
+    told = {
+        "own": own, "viewed": [one for one in own if f"/{asleep.slug}/" not in one], "staff": staff_addresses(),
+        "guide": [f"/api/docs/guide/{one}" for one in GUIDE],
+        "door": _door(_ada(north), north), "viewer": _door(_ada(north, "vera@north.example", "viewer"), north),
+    }  # fmt: skip
     print(json.dumps(told))  # noqa: T201  # this is how its caller reads it
 
 
@@ -85,6 +95,7 @@ def staff_addresses() -> list[str]:
         assert admin.site.is_registered(model) and row, model
         found += [reverse(f"admin:{name}_{what}", args=[row.pk])
                   for what in ("change", *DEEDS.get(str(model._meta.model_name), ()))]  # fmt: skip
+    found.append(reverse("admin:providers_provider_enable", args=[Provider.objects.get(slug="asleep").pk]))
     return [*found, reverse("admin:providers_actingfor_changelist"), reverse("admin:console_auditentry_changelist"),
             reverse(f"admin:{ApiToken._meta.app_label}_apitoken_changelist")]  # fmt: skip
 
@@ -111,9 +122,11 @@ def _rows(north: Provider) -> list[str]:
     branding.save(north, {"name": "North Cloud", "accent": "#00aa77"}, audit.SYSTEM)
     IdentityServer.objects.create(provider=north, issuer="https://login.north.example/realms/customers",
                                   client_id="muster", customer_claim="customer_id", enabled=True)  # fmt: skip
-    ProviderMember.objects.create(provider=north, user=User.objects.create_user("waiting-for-the-yes@north.example"))
+    waiting = User.objects.create_user("waiting-for-the-yes@north.example")
+    asked = ProviderMember.objects.create(provider=north, user=waiting)
     return [f"customers/{one.pk}/" for one in (long, paused, gone)] + [
-        f"customers/{long.pk}/close", f"keys/{key.pk}/rotate", f"keys/{key.pk}/revoke", f"webhooks/{hook.pk}/",
+        f"customers/{long.pk}/close", f"customers/{long.pk}/suspend", f"members/{asked.pk}/remove",
+        f"webhooks/{hook.pk}/remove", f"keys/{key.pk}/rotate", f"keys/{key.pk}/revoke", f"webhooks/{hook.pk}/",
         f"webhooks/{other.pk}/", f"webhooks/{hook.pk}/change", f"webhooks/{hook.pk}/rotate", f"deliveries/{ping.pk}/",
         f"customers/{_settled(north).pk}/",
     ]  # fmt: skip
@@ -156,10 +169,21 @@ def _history(north: Provider) -> None:
     ProviderKey.objects.filter(provider=north, name="Billing").update(last_used_at=now - timedelta(hours=3))
 
 
-def _ada(north: Provider) -> User:
-    user, _ = User.objects.get_or_create(email="ada@north.example")
+def _suspended() -> Provider:
+    asleep, _ = Provider.objects.get_or_create(slug="asleep", defaults={"name": "Asleep Ltd"})
+    enabling.suspend(asleep, audit.SYSTEM)
+    return asleep
+
+
+def _door(user: User, north: Provider) -> str:
+    at = links.address(links.Purpose.SIGN_IN, links.issue(user, links.Purpose.SIGN_IN))
+    return f"{at}?next=/provider/{north.slug}/"
+
+
+def _ada(north: Provider, email: str = "ada@north.example", role: str = "admin") -> User:
+    user, _ = User.objects.get_or_create(email=email)
     ProviderMember.objects.update_or_create(
-        provider=north, user=user, defaults={"role": "admin", "accepted_at": timezone.now()}
+        provider=north, user=user, defaults={"role": role, "accepted_at": timezone.now()}
     )
     return user
 

@@ -223,9 +223,10 @@ def _modern(schema: Any) -> Any:
     return {"anyOf": [plain, {"type": "null"}]} if schema.get("nullable") is True else plain
 
 
-def sent(stage: Stage, method: str, address: str, kind: str, body: Any) -> Any:
+def sent(stage: Stage, method: str, address: str, kind: str, body: Any, once: str = "") -> Any:
+    """`once`: the Idempotency-Key."""
     data = body if isinstance(body, str) else "" if body is None else json.dumps(body)
-    headers = {"Authorization": f"Bearer {stage.secret(address)}"}
+    headers = {"Authorization": f"Bearer {stage.secret(address)}", **({"Idempotency-Key": once} if once else {})}
     return Client().generic(method.upper(), address, data, kind, headers=headers)
 
 

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as pace
 from hypothesis import strategies as st
 
-from accounts.models import Import
-from tests.provider_api.calls import ADA, V1, shaped
+from accounts.models import CloudAccount, Import
+from providers.models import Customer
+from tests.provider_api.calls import ADA, PUSH, V1, shaped
 
 
 class TestOneErrorShape:
@@ -124,3 +125,28 @@ def test_whether_an_import_sends_mail_may_stand_in_its_address(api):
     assert "send_mail" in shaped(api("POST", "imports?send_mail=7", {"customers": lines}), 400)["fields"]
     assert api("POST", "imports?send_mail=false", {"customers": lines}).status_code == 202
     assert Import.objects.get().send_mail is False
+
+
+ENDLESS = "x" * 10_000
+
+
+@pytest.mark.parametrize("name", ["customers/{}", "customers/c-1/accounts/{}"])
+def test_an_endless_id_in_an_address_is_refused_in_a_few_words(api, name):
+    api("PUT", "customers/c-1", ADA)
+    body = PUSH if "accounts" in name else ADA
+    refused = shaped(api("PUT", name.format(ENDLESS), body), 400, "invalid")
+    assert "120 characters at most" in str(refused["fields"])
+    unknown = api("GET", name.format(ENDLESS))
+    assert f"{'x' * 60}…" in shaped(unknown, 404)["message"] and len(unknown.content) < 500
+    assert Customer.objects.count() == 1 and not CloudAccount.objects.exists()
+
+
+def test_an_endless_id_in_a_body_is_refused(api):
+    refused = shaped(api("POST", "customers", {**ADA, "external_id": ENDLESS}), 400, "invalid")
+    assert "120 characters at most" in str(refused["fields"]["external_id"]) and "xxx" not in str(refused)
+    assert not Customer.objects.exists()
+
+
+@pytest.mark.parametrize("deed", ["suspend", "resume", "resend-mail"])
+def test_an_endless_id_is_no_customer_to_act_on(api, deed):
+    assert len(shaped(api("POST", f"customers/{ENDLESS}/{deed}"), 404, "customer_unknown")["message"]) < 200

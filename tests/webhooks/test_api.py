@@ -42,6 +42,16 @@ def hook(north, site):
     return reply.json()
 
 
+def test_a_delivery_tells_the_address_that_was_tried_though_the_webhook_has_moved_since(north, hook, site):
+    north("PUT", "customers/c-1", ADA)
+    [waits] = north("GET", f"webhooks/{hook['id']}/deliveries").json()["results"]
+    assert north("GET", f"deliveries/{waits['id']}").json()["request"]["url"] == site.url  # where it will go
+    delivering.drain(hook["id"])
+    moved = f"{site.url}/elsewhere"
+    assert north("PATCH", f"webhooks/{hook['id']}", {"url": moved}).status_code == 200
+    assert north("GET", f"deliveries/{waits['id']}").json()["request"]["url"] == site.url
+
+
 def test_from_a_webhook_to_a_verified_delivery(north, hook, site):
     north("PUT", "customers/c-1", ADA)
     delivering.drain(hook["id"])
@@ -54,6 +64,7 @@ def test_from_a_webhook_to_a_verified_delivery(north, hook, site):
         None,
     )
     one = north("GET", f"deliveries/{row['id']}").json()
+    assert one["request"]["url"] == site.url
     assert one["request"]["body"].encode() == site.calls[0].body
     assert one["request"]["headers"].items() <= site.calls[0].headers.items()
     assert [(told["status"], told["words"]) for told in one["tries"]] == [(204, one["reason"])]

@@ -28,7 +28,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass
 class Seat:
-    """A person's place at a provider, or at its sandbox. Viewers look; administrators act."""
+    """A person's place at a provider, or at its sandbox. Viewers look; administrators act while it is enabled."""
 
     member: ProviderMember
     user: User
@@ -52,8 +52,13 @@ class Seat:
         return settings.SANDBOX or self.sandbox
 
     @property
+    def enabled(self) -> bool:
+        return self.owner.status == Provider.Status.ENABLED
+
+    @property
     def admin(self) -> bool:
-        return self.member.role == ProviderMember.Role.ADMIN
+        """Whether this person acts here."""
+        return self.member.role == ProviderMember.Role.ADMIN and self.enabled
 
     @property
     def actor(self) -> audit.Actor:
@@ -64,6 +69,9 @@ class Seat:
         """Why this person cannot act, and who can; empty for who can."""
         if self.admin:
             return ""
+        if not self.enabled:
+            status = self.owner.get_status_display().lower()
+            return f"{self.owner} is {status} at this console: you can look, and change nothing. Ask Muster's staff."
         rows = self.owner.members.filter(role=ProviderMember.Role.ADMIN, accepted_at__isnull=False)
         names = list(rows.order_by("created_at").values_list("user__email", flat=True)[:3])
         who = f"Ask {', '.join(names)}." if names else "There is none at the moment; ask Muster's staff."
@@ -73,8 +81,8 @@ class Seat:
 def page(methods: str = "GET HEAD", *, admin: bool = False, only: str = "") -> Callable[[View], View]:
     """A page of one provider: the view gets request, seat and what else is in the address.
 
-    What changes something (POST) needs an administrator; with `admin` looking does too. `only` "live" or "sandbox": the
-    other one has no such page. None of it is cached.
+    What changes something (POST) needs an administrator of an enabled provider; with `admin` looking does too. `only`
+    "live" or "sandbox": the other one has no such page. None of it is cached.
     """
 
     def dress(view: View) -> View:
