@@ -16,8 +16,8 @@ from accounts.models import CloudAccount
 from console.lib.api.paging import Pages
 from console.lib.api.strict import without_nul
 from console.models import User
+from providers.api.repeats import KeyBusy, KeyReused, canonical
 from providers.api.tokenauth import TokenAuthentication, TokenHasScope
-from providers.api.views import KeyBusy, KeyReused, canonical
 from providers.models import ApiToken, Customer
 from servers import finding, presence
 from servers.actions import repeating
