@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from providers import branding, links, wording
 from providers.branding import Look
-from providers.models import Customer, Mail, Provider
+from providers.models import Customer, Mail, Membership, Provider
 from providers.wording import Wording
 
 MUSTER: Final = "Muster"
@@ -106,9 +106,11 @@ def _sender(name: str, address: str) -> str:
 
 def _door(mail: Mail) -> dict[str, Any]:
     """Where the mail leads: to a first password where it may set one, else to a sign-in of the person's own."""
-    if mail.kind == Mail.Kind.INVITATION:
-        return {"url": f"{settings.PUBLIC_URL}/invitations/", "expires_at": None, "sets_password": False}
     customer: Customer | None = mail.customer
+    if mail.kind == Mail.Kind.INVITATION:
+        waiting = Membership.objects.filter(customer=customer, user=mail.user, accepted_at=None).first()
+        url, until = links.accept(waiting) if waiting else (f"{settings.PUBLIC_URL}/invitations/", None)
+        return {"url": url, "expires_at": until, "sets_password": False}
     link = links.first_password(mail.user, customer) if mail.user and customer else None
     if link is None:
         inside = f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}"
