@@ -48,7 +48,8 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
             "organization": str(customer or ""),
         }
         look = branding.live(provider)
-        letter = _letter(wording.of(template, mail.kind), values, look, mail.kind, _door(mail))
+        lang = template.locale if template else ""
+        letter = _letter(wording.of(template, mail.kind), values, look, mail.kind, _door(mail), lang)
     message = EmailMultiAlternatives(
         letter.subject,
         letter.text,
@@ -68,21 +69,30 @@ def preview(provider: Provider | None, kind: str, texts: Wording, look: Look | N
     return _letter(texts, wording.SAMPLE, look or branding.live(provider), kind, door)
 
 
-def _letter(texts: Wording, about: dict[str, str], look: Look | None, kind: str, door: dict[str, Any]) -> Letter:
+def _letter(
+    texts: Wording, about: dict[str, str], look: Look | None, kind: str, door: dict[str, Any], lang: str = ""
+) -> Letter:
     values = {
         **about,
         "provider": look.name if look else MUSTER,
         "support_url": look.support_url if look else "",
         "support_email": look.support_email if look else "",
+        "valid_until": f"{door['expires_at']:%Y-%m-%d %H:%M} UTC" if door["expires_at"] else "",
     }
+    fits = door["sets_password"] or kind == wording.Kind.INVITATION
     context = {
         "kind": kind,
         "look": look,
+        "lang": lang,
         "logo": f"{settings.PUBLIC_URL}{look.logo}" if look and look.logo else "",
         "organization": values["organization"],
         "greeting": wording.fill(texts.greeting, values),
         "body": wording.fill(texts.body, values),
         "footer": wording.fill(texts.footer, values),
+        # A welcome to somebody who has a password leads elsewhere than the provider's words for the button say.
+        "button": wording.fill(texts.button if fits else "", values),
+        "worded": bool(texts.button or texts.note),
+        "note": wording.fill(texts.note, values),
         **door,
     }
     subject = " ".join(wording.fill(texts.subject, values).split())[:250]
