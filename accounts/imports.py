@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from django.db import transaction
 from django.db.models import Count
+from django.db.models.functions import Now
 
 from accounts import founding as new_accounts
 from accounts import linking
@@ -30,6 +32,8 @@ from providers.models import CloudEndpoint, Customer, Provider
 TASK: Final = "imports.run"
 MOST: Final = 10_000  # lines
 SLICE: Final = 250
+KEPT: Final = timedelta(days=30)  # of ended ones, with their lines
+FORGOTTEN: Final = 20  # in one look
 AT_ONCE: Final = 3  # imports of one provider that wait or run
 Outcome = ImportLine.Outcome
 
@@ -91,13 +95,29 @@ def perform(batch: Import, lease: Lease) -> None:
     """Work off what waits, slice by slice; a slice and its outcomes are one transaction under the row's fence."""
     actor = audit.Actor(batch.actor_kind, batch.actor_id, batch.actor_name)
     provider = Provider.objects.get(pk=batch.provider_id)
-    while _slice(batch, provider, lease, actor):
-        pass
+    while provider.status == Provider.Status.ENABLED and _slice(batch, provider, lease, actor):
+        provider.refresh_from_db()
+    if provider.status != Provider.Status.ENABLED and (left := counts(batch)[Outcome.WAITING]):
+        words = f"{provider} was suspended meanwhile: {left} of {batch.total} lines were not taken."
+        lease.end(JobState.CANCELED, f"{words} Send them again once it is enabled.")
+        return
     told = counts(batch)
     words = f"{batch.total} lines: " + ", ".join(f"{told[one]} {one}" for one in Outcome.values if told[one]) + "."
     with transaction.atomic():
         lease.end(JobState.DONE, words)
         events.fire(provider, "import.ended", {"import_id": str(batch.pk), "total": batch.total, "counts": told})
+
+
+def wipe(batch: Any) -> None:
+    """Of an import that ended, however it did, keep what became of its lines and nothing that was sent in them."""
+    lines = ImportLine.objects.filter(batch=batch).exclude(sealed="", fields={})
+    lines.update(sealed="", fields={})
+
+
+def tidy() -> None:
+    """Forget imports that ended a while ago, with their lines."""
+    over = Import.objects.exclude(state__in=ACTIVE).filter(ended_at__lt=Now() - KEPT).order_by("ended_at")
+    Import.objects.filter(pk__in=list(over.values_list("pk", flat=True)[:FORGOTTEN])).delete()
 
 
 def _slice(batch: Import, provider: Provider, lease: Lease, actor: audit.Actor) -> int:
@@ -121,16 +141,17 @@ def _slice(batch: Import, provider: Provider, lease: Lease, actor: audit.Actor) 
 
 
 def _write(lines: Sequence[ImportLine]) -> None:
-    """How they ended; what was sealed for them is gone."""
+    """How they ended. What was sealed for them is gone, and so is who they were about: the customers have that now,
+    and it must go with them."""
     ended: dict[str, list[int]] = {}
     for line in lines:
         if line.errors:
-            line.sealed = ""
-            line.save(update_fields=["outcome", "errors", "sealed"])
+            line.sealed, line.fields = "", {}
+            line.save(update_fields=["outcome", "errors", "sealed", "fields"])
         else:
             ended.setdefault(line.outcome, []).append(line.pk)
     for outcome, pks in ended.items():
-        ImportLine.objects.filter(pk__in=pks).update(outcome=outcome, sealed="")
+        ImportLine.objects.filter(pk__in=pks).update(outcome=outcome, sealed="", fields={})
 
 
 def _refuse_early(

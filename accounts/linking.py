@@ -13,8 +13,8 @@ from uuid import UUID
 
 import structlog
 from django.db import models, transaction
-from django.db.models import Max, Sum
-from django.db.models.functions import Now
+from django.db.models import Case, Max, Sum, When
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from accounts import clouds, opening
@@ -22,14 +22,14 @@ from accounts.models import CloudAccount, CredentialPush, SyncRun
 from accounts.signals import account_removed
 from console.lib import audit, notify
 from console.lib.denials import Denied, Wrong
-from console.lib.faults import BadCredentials, Unexpected
+from console.lib.faults import BadCredentials, Refused, Unexpected
 from console.lib.jobs import leases, ring
 from console.lib.jobs.leases import Lease
 from console.lib.jobs.rows import ACTIVE
 from console.lib.outbound import Transport
 from console.lib.seal import SealBroken
 from providers import events, quotas
-from providers.models import CloudEndpoint, Customer
+from providers.models import CloudEndpoint, Customer, Provider
 
 log = structlog.get_logger(__name__)
 
@@ -125,11 +125,15 @@ def push(
 
 
 def _require_room(customer: Customer) -> None:
-    """An account more may bring servers: there must be room for one at least."""
+    """An account more may bring servers: there must be room for one at least. One that was not read yet counts as one
+    server. Under a lock of the provider, so that of two at once one is told."""
     provider = customer.provider
-    if provider is not None and provider.max_servers is not None:
-        theirs = CloudAccount.objects.present().filter(customer__provider=provider)
-        quotas.require(provider, "servers", theirs.aggregate(all=Sum("server_count"))["all"] or 0)
+    if provider is None or provider.max_servers is None:
+        return
+    Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)
+    theirs = CloudAccount.objects.present().filter(customer__provider=provider)
+    count = Case(When(swept_at=None, then=Greatest("server_count", 1)), default="server_count")
+    quotas.require(provider, "servers", theirs.aggregate(all=Sum(count))["all"] or 0)
 
 
 def ask(account: CloudAccount, trigger: str) -> SyncRun:
@@ -146,8 +150,9 @@ def ask(account: CloudAccount, trigger: str) -> SyncRun:
 def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], None] | None = None) -> clouds.Driver:
     """Sign in with the pending credentials; when that works they are the live ones. Returns the driver that signed in.
 
-    No transaction may be open. BadCredentials ends the push as refused, and what was live stays live; any other fault
-    leaves it pending. Raises Replaced when a newer push came meanwhile, Lost when the lease is gone.
+    No transaction may be open. BadCredentials ends the push as refused, and what was live stays live. After Refused or
+    Unexpected it counts as failed, which the provider is told once, and is tried again; any other fault leaves it
+    pending. Raises Replaced when a newer push came meanwhile, Lost when the lease is gone.
     """
     version = account.pending_version
     credentials = _opened(account.pending_credentials)
@@ -158,10 +163,19 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
         with _still_pending(account, version, lease) as held:
             held.pending_sealed, held.pending_version = "", 0
             held.save(update_fields=["pending_sealed", "pending_version"])
-            held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
-                outcome=CredentialPush.Outcome.REFUSED, reason=fault.words, ended_at=Now()
+            _waiting(held, version).update(outcome=CredentialPush.Outcome.REFUSED, reason=fault.words, ended_at=Now())
+            status = CloudAccount.Status.BAD_CREDENTIALS
+            tell(held, "account.failed", version=version, status=status, reason=fault.words)
+        raise
+    except (Refused, Unexpected) as fault:
+        with _still_pending(account, version, lease) as held:
+            first = held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
+                outcome=CredentialPush.Outcome.FAILED, reason=fault.words, ended_at=Now()
             )
-            tell(held, "account.failed", version=version, reason=fault.words)
+            if first:  # of all the tries of this version
+                refused = isinstance(fault, Refused)
+                status = CloudAccount.Status.REFUSED if refused else CloudAccount.Status.ERROR
+                tell(held, "account.failed", version=version, status=status, reason=fault.words)
         raise
     with _still_pending(account, version, lease) as held:
         held.promote_pending()
@@ -173,14 +187,19 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
         # Other credentials may see other servers: what changed since the last reading is not all.
         CloudAccount.objects.filter(pk=held.pk).update(verified_at=Now(), changes_from=None)
         CloudEndpoint.objects.filter(pk=held.endpoint_id).update(version_found=checked.version[:60])
-        held.pushes.filter(version=version, outcome=CredentialPush.Outcome.PENDING).update(
-            outcome=CredentialPush.Outcome.PASSED, ended_at=Now()
-        )
+        _waiting(held, version).update(outcome=CredentialPush.Outcome.PASSED, reason="", ended_at=Now())
         audit.note(audit.SYSTEM, "account.credentials_verified", target=held, customer_id=held.customer_id,
                    provider_id=held.endpoint.provider_id, detail={"version": version})  # fmt: skip
         tell(held, "account.verified", version=version)
     account.refresh_from_db()
     return driver
+
+
+def _waiting(account: CloudAccount, version: int) -> models.QuerySet[CredentialPush]:
+    """The pushes of that version that may still pass."""
+    waits = (CredentialPush.Outcome.PENDING, CredentialPush.Outcome.FAILED)
+    rows: models.QuerySet[CredentialPush] = account.pushes.filter(version=version, outcome__in=waits)
+    return rows
 
 
 def live(

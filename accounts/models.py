@@ -158,6 +158,7 @@ class CredentialPush(models.Model):
         PASSED = "passed", "Passed"
         REFUSED = "refused", "Refused"
         REPLACED = "replaced", "Replaced by a newer one"
+        FAILED = "failed", "Not verified: the cloud said no, or answered rubbish"  # it is tried again
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="pushes")

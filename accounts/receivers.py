@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models.functions import Now
 from django.dispatch import receiver
 
-from accounts import linking
+from accounts import imports, linking
 from accounts.models import CloudAccount, Import, SyncRun
 from console.lib.jobs import leases
+from console.lib.jobs.signals import ended
 from providers.models import Customer, Provider
 from providers.signals import customer_closing, customer_resumed, customer_suspended, sandbox_resetting
 
@@ -29,6 +31,12 @@ def stop_syncs(customer: Customer, **_: Any) -> None:
 @receiver(customer_resumed, sender=Customer)
 def sync_soon(customer: Customer, **_: Any) -> None:
     CloudAccount.objects.present().filter(customer=customer).update(next_sync_at=Now())
+
+
+@receiver(ended, sender=Import)
+def forget_what_was_sent(pk: UUID, **_: Any) -> None:
+    """Also of a canceled or failed import: credentials of its waiting lines must not stay."""
+    imports.wipe(pk)
 
 
 @receiver(sandbox_resetting)

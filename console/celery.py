@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "refresh-due": {"task": "servers.refresh_due", "schedule": 5.0, "options": {"expires": 10}},
     "erase": {"task": "providers.erase", "schedule": 600.0, "options": {"expires": 600}},
     "forget-calls": {"task": "providers.forget_calls", "schedule": 600.0, "options": {"expires": 600}},
+    "tidy-imports": {"task": "accounts.tidy_imports", "schedule": 600.0, "options": {"expires": 600}},
     "webhooks-due": {"task": "webhooks.due", "schedule": 3.0, "options": {"expires": 10}},
     "webhooks-tidy": {"task": "webhooks.tidy", "schedule": 60.0, "options": {"expires": 60}},
     "agents-widen-releases": {"task": "agents.widen_releases", "schedule": 60.0, "options": {"expires": 60}},

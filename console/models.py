@@ -45,6 +45,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
+    # The first password was set by a link that was told to a provider, for this customer: who knows it may be the
+    # provider. Until the person sets another by their own mail, it opens that customer and nothing else.
+    password_door = models.UUIDField(null=True, editable=False)
 
     acts_for: OnBehalf | None = None  # during one request of staff's (providers/acting.py)
 
@@ -64,6 +67,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def has_own_password(self) -> bool:
+        """A password that no provider can know: see `password_door`."""
+        return self.has_usable_password() and self.password_door is None
 
     def get_full_name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip() or self.email

@@ -33,7 +33,7 @@ TYPES: Final[dict[str, str]] = {
     "customer.resumed": "A suspended customer is active again.",
     "customer.closed": "A customer was closed, and its cloud credentials are wiped.",
     "account.verified": "The cloud took the credentials of an account: `version` is in use.",
-    "account.failed": "The cloud refused the credentials of an account; `reason` has its words.",
+    "account.failed": "The credentials of an account did not pass, or pass no more: see `status` and `reason`.",
     "account.removed": "An account was removed, and its credentials are wiped.",
     "server.discovered": "A server appeared in an account.",
     "server.lost": "A server is gone: two listings lacked it, and the cloud says that it does not exist.",
@@ -43,7 +43,7 @@ TYPES: Final[dict[str, str]] = {
     "agent.conflict": "Another machine claims to be a server that has an agent, or two claim to be one: see `reason`.",
     "agent.cloned": "Two machines use the identity of one agent, so that both have to prove who they are again.",
     "import.ended": "A bulk import ended, with how many lines did what.",
-    "mail.failed": "A mail to a customer could not be delivered; `reason` has the mail server's words.",
+    "mail.failed": "A mail to a customer could not be delivered; `reason` says why.",
     PING: "A test that you asked for.",
 }
 

@@ -87,7 +87,7 @@ def land(membership: Membership, to: str = "") -> Landing:
     if membership.accepted_at is None:
         if not membership.founding:
             return Landing(None, f"{settings.PUBLIC_URL}/invitations/")
-        invitations.accept(membership.user, membership.pk)
+        invitations.come_in(membership)
     return Landing(Arrival(membership.user, membership.customer_id), to or settings.LOGIN_REDIRECT_URL)
 
 

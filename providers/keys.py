@@ -109,10 +109,15 @@ def rotate(key: ProviderKey, actor: audit.Actor, overlap: timedelta = OVERLAP) -
         now = timezone.now()
         if not _live(held, now):
             raise Denied("This key is not live. Issue a new one.", "key_not_live")
-        if ProviderKey.objects.filter(replaces=held).exists():
+        after = ProviderKey.objects.filter(replaces=held).first()
+        if after is not None and _live(after, now):
             raise Denied("This key was rotated already. Rotate its successor, or revoke one of the two.", "key_rotated")
         if held.replaces_id and _live(ProviderKey.objects.get(pk=held.replaces_id), now):
             raise Denied("Two keys of this rotation are live. Revoke the older one first.", "key_rotating")
+        expires_at = held.expires_at
+        if after is not None:  # revoked: another takes its place, for as long as it would have lived
+            expires_at = after.expires_at if after.expires_at is None or after.expires_at > now else held.expires_at
+            ProviderKey.objects.filter(pk=after.pk).update(replaces=None)
         made = issue(
             held.provider,
             actor=actor,
@@ -120,7 +125,7 @@ def rotate(key: ProviderKey, actor: audit.Actor, overlap: timedelta = OVERLAP) -
             sandbox=held.sandbox,
             scopes=held.scopes,
             allowed_networks=held.allowed_networks,
-            expires_at=held.expires_at,
+            expires_at=expires_at,
             replaces=held,
         )
         until = now + overlap

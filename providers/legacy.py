@@ -26,7 +26,9 @@ ORDERS: Final = {"firstname": "first_name", "lastname": "last_name", "email": "e
 
 @dataclass(frozen=True)
 class Created:
-    """`password` is a single-use link to a first password (the original gave the password itself)."""
+    """`password` is a single-use link to a first password (the original gave the password itself). What is set by it
+    opens this customer alone, until the person sets another by their own mail: the caller may have used it itself.
+    """
 
     customer: Customer
     membership: Membership
@@ -87,11 +89,10 @@ def create(
         if not outcome.created:  # the id is taken by one whose address was changed since
             raise Registered
         membership = outcome.customer.memberships.select_related("user").get(user__email__iexact=email)
-        link = links.first_password(membership.user, outcome.customer)
-    # A person with a sign-in of their own gets an address that looks the same and opens nothing: they are invited by
-    # mail, and the provider does not learn that anybody knows them.
-    nothing = links.address(links.Purpose.SET_PASSWORD, secrets.token_urlsafe(32))
-    return Created(outcome.customer, membership, link[0] if link else nothing)
+        # A person with a sign-in of their own gets a link that looks the same and sets nothing: they are invited by
+        # mail, and the provider does not learn from it that anybody knows them.
+        link = links.told_password(membership.user, outcome.customer)
+    return Created(outcome.customer, membership, link)
 
 
 def by_email(provider: Provider, email: str) -> Customer | None:

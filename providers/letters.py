@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from providers import branding, links, wording
 from providers.branding import Look
-from providers.models import Brand, Customer, Mail, Provider
+from providers.models import Brand, Customer, Mail, Membership, Provider
 from providers.wording import Wording
 
 MUSTER: Final = "Muster"
@@ -49,7 +49,9 @@ def compose(mail: Mail) -> EmailMultiAlternatives:
             "last_name": person.last_name if person else "",
             "organization": str(customer or ""),
         }
-        letter = _letter(wording.of(template, mail.kind), values, branding.live(provider), mail.kind, _door(mail))
+        look = branding.live(provider)
+        lang = template.locale if template else ""
+        letter = _letter(wording.of(template, mail.kind), values, look, mail.kind, _door(mail), lang)
     message = EmailMultiAlternatives(
         letter.subject,
         letter.text,
@@ -69,21 +71,30 @@ def preview(provider: Provider | None, kind: str, texts: Wording, look: Look | N
     return _letter(texts, wording.SAMPLE, look or branding.live(provider), kind, door)
 
 
-def _letter(texts: Wording, about: dict[str, str], look: Look | None, kind: str, door: dict[str, Any]) -> Letter:
+def _letter(
+    texts: Wording, about: dict[str, str], look: Look | None, kind: str, door: dict[str, Any], lang: str = ""
+) -> Letter:
     values = {
         **about,
         "provider": look.name if look else MUSTER,
         "support_url": look.support_url if look else "",
         "support_email": look.support_email if look else "",
+        "valid_until": f"{door['expires_at']:%Y-%m-%d %H:%M} UTC" if door["expires_at"] else "",
     }
+    fits = door["sets_password"] or kind == wording.Kind.INVITATION
     context = {
         "kind": kind,
         "look": look,
+        "lang": lang,
         "logo": f"{settings.PUBLIC_URL}{look.logo}" if look and look.logo else "",
         "organization": values["organization"],
         "greeting": wording.fill(texts.greeting, values),
         "body": wording.fill(texts.body, values),
         "footer": wording.fill(texts.footer, values),
+        # A welcome to somebody who has a password leads elsewhere than the provider's words for the button say.
+        "button": wording.fill(texts.button if fits else "", values),
+        "worded": bool(texts.button or texts.note),
+        "note": wording.fill(texts.note, values),
         **door,
     }
     subject = " ".join(wording.fill(texts.subject, values).split())[:250]
@@ -107,9 +118,11 @@ def _sender(name: str, address: str) -> str:
 
 def _door(mail: Mail) -> dict[str, Any]:
     """Where the mail leads: to a first password where it may set one, else to a sign-in of the person's own."""
-    if mail.kind == Mail.Kind.INVITATION:
-        return {"url": f"{settings.PUBLIC_URL}/invitations/", "expires_at": None, "sets_password": False}
     customer: Customer | None = mail.customer
+    if mail.kind == Mail.Kind.INVITATION:
+        waiting = Membership.objects.filter(customer=customer, user=mail.user, accepted_at=None).first()
+        url, until = links.accept(waiting) if waiting else (f"{settings.PUBLIC_URL}/invitations/", None)
+        return {"url": url, "expires_at": until, "sets_password": False}
     link = links.first_password(mail.user, customer) if mail.user and customer else None
     if link is None:
         inside = f"{settings.PUBLIC_URL}{settings.LOGIN_REDIRECT_URL}"

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from django.conf import settings
 from django.core import signing
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,6 +20,8 @@ Purpose = SignInLink.Purpose
 LIFETIMES = {Purpose.SET_PASSWORD: timedelta(days=3), Purpose.SIGN_IN: timedelta(hours=1)}
 _JOIN = "provider.member"  # salt of the links by which members say yes
 _JOINABLE = timedelta(days=7)
+_ACCEPT = "customer.invitation"  # and of those that a customer's mail brings
+_ACCEPTABLE = timedelta(days=30)
 _PATHS = {Purpose.SET_PASSWORD: "welcome", Purpose.SIGN_IN: "in", Purpose.HANDOFF: "handoff"}
 
 
@@ -29,8 +31,13 @@ def issue(
     customer: Customer | None = None,
     lifetime: timedelta | None = None,
     return_to: str = "",
+    *,
+    told: bool = False,
 ) -> str:
-    """A new token; `address` makes it a link. With a customer, the sign-in will see that customer only."""
+    """A new token; `address` makes it a link. With a customer, the sign-in will see that customer only.
+
+    `told`: it goes to a provider's program, so that who comes by it need not be the person.
+    """
     token = secrets.token_urlsafe(32)
     SignInLink.objects.create(
         digest=_digest(token),
@@ -39,6 +46,7 @@ def issue(
         customer=customer,
         expires_at=timezone.now() + (lifetime or LIFETIMES[purpose]),
         return_to=return_to,
+        told=told,
     )
     return token
 
@@ -53,12 +61,24 @@ def first_password(user: User, customer: Customer) -> tuple[str, datetime] | Non
     Only for somebody whom this very customer made: whoever reads a provider's mail, or its replies, must not get at a
     person's other hosts (SECURITY.md §6, take-over).
     """
-    founded = Membership.objects.filter(customer=customer, user=user, founding=True).exists()
-    if not founded or user.has_usable_password() or user.is_staff:
+    if not may_set_first(user, customer):
         return None
     lifetime = LIFETIMES[Purpose.SET_PASSWORD]
     token = issue(user, Purpose.SET_PASSWORD, customer, lifetime)
     return address(Purpose.SET_PASSWORD, token), timezone.now() + lifetime
+
+
+def may_set_first(user: User, customer: Customer) -> bool:
+    """Whether this customer's link may set the person's first password: what `first_password` says."""
+    founded = Membership.objects.filter(customer=customer, user=user, founding=True).exists()
+    return founded and user.is_active and not user.has_own_password and not user.is_staff
+
+
+def told_password(user: User, customer: Customer) -> str:
+    """A link to a first password for a provider's program, which passes it on. It looks and answers the same whether
+    the person was known before: then it sets nothing (`welcoming.first_password`)."""
+    token = issue(user, Purpose.SET_PASSWORD, customer, told=True)
+    return address(Purpose.SET_PASSWORD, token)
 
 
 def first_member_password(member: ProviderMember) -> tuple[str, datetime] | None:
@@ -78,8 +98,24 @@ def join(member: ProviderMember) -> tuple[str, datetime]:
 
 def joined(token: str) -> str:
     """The id of the membership that this token is for; empty when it is over or none of ours."""
+    return _loaded(token, _JOIN, _JOINABLE)
+
+
+def accept(membership: Membership) -> tuple[str, datetime]:
+    """Where a person says yes to a customer's invitation, and until when. Only the mail has it: that it is there shows
+    that the mailbox is the person's, whoever made their sign-in. It opens nothing without that sign-in."""
+    token = signing.dumps(str(membership.pk), salt=_ACCEPT)
+    return f"{settings.PUBLIC_URL}/invitations/join/{token}/", timezone.now() + _ACCEPTABLE
+
+
+def accepted(token: str) -> str:
+    """The id of the membership that this token is for; empty when it is over or none of ours."""
+    return _loaded(token, _ACCEPT, _ACCEPTABLE)
+
+
+def _loaded(token: str, salt: str, lifetime: timedelta) -> str:
     try:
-        return str(signing.loads(token, salt=_JOIN, max_age=_JOINABLE))
+        return str(signing.loads(token, salt=salt, max_age=lifetime))
     except signing.BadSignature:
         return ""
 
@@ -104,8 +140,10 @@ def find(token: str, purpose: SignInLink.Purpose) -> SignInLink | None:
 
 
 def _live() -> QuerySet[SignInLink]:
-    return SignInLink.objects.filter(used_at__isnull=True, expires_at__gt=Now(), user__is_active=True).exclude(
-        customer__status=Customer.Status.CLOSED
+    return (
+        SignInLink.objects.filter(used_at__isnull=True, expires_at__gt=Now())
+        .filter(Q(user__is_active=True) | Q(told=True))
+        .exclude(customer__status=Customer.Status.CLOSED)
     )
 
 

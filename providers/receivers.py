@@ -9,7 +9,7 @@ from django.dispatch import receiver
 
 from console.lib.jobs.rows import JobState
 from console.lib.jobs.signals import ended
-from providers import events
+from providers import reports
 from providers.models import Mail
 
 
@@ -19,4 +19,4 @@ def tell_of_failed_mail(pk: UUID, **_: Any) -> None:
     failed = Mail.objects.filter(pk=pk, state__in=(JobState.FAILED, JobState.EXPIRED, JobState.INTERRUPTED))
     mail = failed.select_related("customer").first()
     if mail is not None and mail.customer is not None:
-        events.fire_for(mail.customer, "mail.failed", kind=mail.kind, to=mail.to, reason=mail.outcome)
+        reports.tell_failed(mail)

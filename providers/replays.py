@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
@@ -15,6 +16,7 @@ from psycopg.errors import LockNotAvailable
 from providers.models import Provider, Replay
 
 KEPT = timedelta(hours=24)
+SWEPT = 10_000  # rows in one look
 PATIENCE = 2  # seconds that a rival waits for the first call's answer
 Answer = tuple[int, Any]
 
@@ -48,6 +50,11 @@ def once(provider: Provider, key: str, call: bytes, act: Callable[[], Answer]) -
     return row.status, row.answer
 
 
+def forget() -> None:
+    """Drop what is over, of every provider: an answer holds a person's name and address."""
+    Replay.objects.filter(pk__in=list(_over(Replay.objects.all())[:SWEPT])).delete()
+
+
 def _hold(provider: Provider, key: str, digest: str, until: datetime) -> Replay:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE * 1000:.0f}ms"])
@@ -65,5 +72,8 @@ def _hold(provider: Provider, key: str, digest: str, until: datetime) -> Replay:
 
 def _forget(provider: Provider) -> None:
     """Drop some of what is over; rows that somebody else holds are left to them."""
-    over = Replay.objects.filter(provider=provider, expires_at__lte=Now()).select_for_update(skip_locked=True)
-    Replay.objects.filter(pk__in=list(over.values_list("pk", flat=True)[:100])).delete()
+    Replay.objects.filter(pk__in=list(_over(Replay.objects.filter(provider=provider))[:100])).delete()
+
+
+def _over(rows: QuerySet[Replay]) -> QuerySet[Replay, int]:
+    return rows.filter(expires_at__lte=Now()).select_for_update(skip_locked=True).values_list("pk", flat=True)

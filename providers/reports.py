@@ -36,5 +36,13 @@ def take(event: Any, **_: Any) -> None:
         fresh = mails.select_for_update(of=("self",)).filter(bounced_at__isnull=True).select_related("customer")
         for mail in fresh:
             Mail.objects.filter(pk=mail.pk).update(bounced_at=at, report=said[:2000])
-            if mail.customer is not None:
-                events.fire_for(mail.customer, "mail.failed", kind=mail.kind, to=mail.to, reason=said)
+            mail.bounced_at, mail.report = at, said[:2000]
+            tell_failed(mail)
+
+
+def tell_failed(mail: Mail) -> None:
+    """An event for the provider, for a mail to a customer's person. Which address the person uses, where it is another
+    than the provider's own, it does not say; nor which kind of mail: an invitation goes to who was known before."""
+    if mail.customer is not None:
+        to = {"to": mail.to} if mail.to_contact else {}
+        events.fire_for(mail.customer, "mail.failed", **to, reason=mail.told)

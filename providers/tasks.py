@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from celery import shared_task
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 
 from console.lib.jobs.kinds import answers
 from console.lib.jobs.leases import Lease
-from providers import calls, delivering, erasing, events, mail
+from providers import calls, delivering, erasing, events, mail, replays
 from providers.models import Mail
 
 
@@ -18,7 +18,10 @@ def send(row: Mail, lease: Lease) -> str:
 
 @shared_task(name="providers.forget_calls", ignore_result=True)
 def forget_calls() -> None:
+    """What calls left behind: their log, and the answers that are kept for one that is repeated."""
     calls.forget()
+    with transaction.atomic():
+        replays.forget()
 
 
 @shared_task(name="providers.erase", ignore_result=True)

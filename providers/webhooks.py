@@ -80,13 +80,17 @@ def change(
     enabled: bool | None = None,
 ) -> Webhook:
     """Another address, other events, on or off; None leaves as it is. Turned on, or at another address, it starts
-    afresh, with what still waits. Wrong as in `add`."""
+    afresh, with what still waits. Wrong as in `add`, and for the address of another webhook of the provider."""
     if url is not None and url != webhook.url:
         _check_url(webhook.provider, url)
     wanted: dict[str, Any] = {"url": url, "enabled": enabled}
     if events is not None:
         wanted["events"] = _known(events)
     with transaction.atomic():
+        if url is not None and url != webhook.url:
+            Provider.objects.select_for_update(no_key=True).get(pk=webhook.provider_id)  # as in `add`
+            if Webhook.objects.filter(provider=webhook.provider_id, url=url).exclude(pk=webhook.pk).exists():
+                raise Wrong({"url": ["Another webhook has this address. Change that one, or remove it first."]})
         held = _held(webhook)
         changed = {name: value for name, value in wanted.items() if value not in (None, getattr(held, name))}
         if not changed:

@@ -29,9 +29,11 @@ VARIABLES: Final[dict[str, str]] = {
     "provider": "Your name, as your customers read it",
     "support_url": "Where your customers find help; may be empty",
     "support_email": "Your support's address; may be empty",
+    "valid_until": "Until when the link works, such as 2026-12-31 18:00 UTC; may be empty",
 }
 SAMPLE: Final = {"first_name": "Ada", "last_name": "Byron", "organization": "Engines Ltd"}
-LONGEST: Final = {"sender_name": 80, "reply_to": 254, "subject": 200, "greeting": 200, "body": 10_000, "footer": 2_000}
+LONGEST: Final = {"sender_name": 80, "reply_to": 254, "subject": 200, "greeting": 200, "body": 10_000, "footer": 2_000,
+                 "button": 60, "note": 500}  # fmt: skip
 NEEDED: Final = ("subject", "body")
 _VARIABLE: Final = re.compile(r"([ \t]?)\{\{[ \t]*([A-Za-z_]{1,40})[ \t]*\}\}")
 _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})?")
@@ -47,6 +49,8 @@ class Wording:
     footer: str = ""
     sender_name: str = ""
     reply_to: str = ""
+    button: str = ""  # empty: built in, in English; so is the note below it, which says until when the link works
+    note: str = ""
 
 
 BUILT_IN: Final[dict[str, Wording]] = {
@@ -106,8 +110,9 @@ def of(template: MailTemplate | None, kind: str) -> Wording:
     if template is None:
         return BUILT_IN[kind]
     return Wording(
-        template.subject, template.greeting, template.body, template.footer, template.sender_name, template.reply_to
-    )
+        template.subject, template.greeting, template.body, template.footer, template.sender_name, template.reply_to,
+        template.button, template.note,
+    )  # fmt: skip
 
 
 def save(

@@ -187,7 +187,8 @@ def _fail(account: CloudAccount, lease: Lease, fault: Fault, tried: int, *, live
         wait = pause(min(held.failures + 1, 20), fault, base, most)
         status = next(status for kind, status in _STATUS.items() if isinstance(fault, kind))
         if live and isinstance(fault, BadCredentials) and held.status != status:  # `verify` told of pushed ones itself
-            linking.tell(account, "account.failed", version=held.credentials_version, reason=fault.words)
+            version = held.credentials_version
+            linking.tell(account, "account.failed", version=version, status=status, reason=fault.words)
         _note(held, status, fault.words, tried, wait, failures=held.failures + 1, changes_from=None)
         lease.end(JobState.FAILED, fault.words, credentials_version=held.credentials_version, **counts)
     log.info("sync failed", account=str(account.pk), status=status.value, reason=fault.words)

@@ -106,6 +106,7 @@ class TestTurning:
         SyncRun.objects.create(account=people.account)
         for _ in range(2):
             keys.issue(provider, actor=audit.SYSTEM)
+        keys.issue(provider, actor=audit.SYSTEM, expires_at=timezone.now() - timedelta(minutes=1))  # opens nothing
         webhooks.add(provider, "http://127.0.0.1:9/", [], audit.SYSTEM)
         page = said(browser.get(deed(provider, "suspend")))
         for words in ("1 customer sees what was read last", "2 keys get 403", "1 webhook hears of no new reading",

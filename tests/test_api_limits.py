@@ -148,6 +148,17 @@ class TestRotation:
         keys.revoke(api.key, audit.SYSTEM)
         assert keys.rotate(successor, audit.SYSTEM)
 
+    def test_a_successor_that_was_revoked_leaves_room_for_another(self, api):
+        lost, text = keys.rotate(api.key, audit.SYSTEM)
+        keys.revoke(lost, audit.SYSTEM)
+        second, other = keys.rotate(api.key, audit.SYSTEM)
+        assert second.expires_at is None  # and not the end of the older key's overlap
+        assert second.replaces_id == api.key.pk and keys.find(other) == second and keys.find(api.text) == api.key
+        with pytest.raises(keys.KeyRefused, match="revoked"):
+            keys.find(text)
+        with pytest.raises(Denied, match="rotated already"):
+            keys.rotate(api.key, audit.SYSTEM)
+
     def test_a_key_that_expires_sooner_is_not_kept_alive_by_it(self, api):
         soon = timezone.now() + timedelta(minutes=5)
         ProviderKey.objects.filter(pk=api.key.pk).update(expires_at=soon)

@@ -110,7 +110,7 @@ def test_an_invitation_holds_no_way_in_even_for_somebody_who_has_no_password_yet
     customer = customers.put(provider, "c-1", ADA, BY).customer
     [invitation] = Mail.objects.filter(customer=customer)
     text = mail.compose(invitation).body
-    assert "/invitations/" in text
+    assert "/invitations/join/" in text
     assert not SignInLink.objects.filter(customer=customer).exists()
 
 

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import linking
-from accounts.models import CloudAccount
+from accounts.models import CloudAccount, CredentialPush
 from console.demo.openstack import Cloud, Site, serve
 from console.lib import audit
 from providers import webhooks
@@ -65,7 +65,7 @@ def test_a_push_tells_whether_the_cloud_took_it(site: Site, customer: Customer) 
     push(customer, site, 1, password="wrong")
     [failed] = told()
     assert "did not accept the credentials" in failed.pop("reason")
-    assert failed == {"type": "account.failed", "version": 1, **named}
+    assert failed == {"type": "account.failed", "version": 1, "status": "bad_credentials", **named}
     push(customer, site, 2)
     assert told("account.verified", "account.failed") == [{"type": "account.verified", "version": 2, **named}]
     linking.remove(CloudAccount.objects.get(), audit.SYSTEM)
@@ -87,11 +87,30 @@ def test_credentials_that_the_cloud_takes_back_are_told_once_and_so_is_their_ret
     for _ in range(2):
         sync.now(account)
     [failed] = told()
-    assert (failed["type"], failed["version"]) == ("account.failed", 1)
+    assert (failed["type"], failed["version"], failed["status"]) == ("account.failed", 1, "bad_credentials")
     user.password = right
     for _ in range(2):
         sync.now(account)
     assert [one["type"] for one in told()] == ["account.verified"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("fault", "status"), [("forbidden", "refused"), ("rubbish", "error")])
+def test_a_push_that_the_cloud_says_no_to_is_told_once_and_passes_later(
+    site: Site, customer: Customer, fault: str, status: str
+) -> None:
+    site.faults.inject(fault, times=None, path="/")
+    push(customer, site, 1)
+    sync.now(CloudAccount.objects.get())
+    [failed] = told()
+    assert (failed["type"], failed["version"], failed["status"]) == ("account.failed", 1, status)
+    outcome = CredentialPush.objects.get()
+    assert (outcome.outcome, outcome.reason) == ("failed", failed["reason"]) and failed["reason"]
+    assert CloudAccount.objects.get().status == status
+    site.faults.clear()
+    sync.now(CloudAccount.objects.get())
+    assert "account.verified" in [one["type"] for one in told()]
+    assert (CredentialPush.objects.get().outcome, CredentialPush.objects.get().reason) == ("passed", "")
 
 
 @pytest.mark.django_db(transaction=True)

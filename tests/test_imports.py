@@ -15,7 +15,7 @@ from console.lib import audit
 from console.lib.jobs import leases
 from console.lib.jobs.kinds import KINDS, work
 from console.models import AuditEntry, User
-from providers import customers
+from providers import customers, enabling
 from providers.models import Customer, Event, Mail, Membership, Webhook
 from tests.factories import EndpointFactory, MembershipFactory, ProviderFactory, UserFactory
 from tests.provider_api.calls import OPENSTACK, Api, shaped
@@ -179,6 +179,53 @@ def test_credentials_are_sealed_and_gone_when_the_line_is_done(api):
     assert SECRET not in kept and ImportLine.objects.get().sealed
     run()
     assert ImportLine.objects.get().sealed == ""
+
+
+def held():
+    """Every text that the imports' tables hold."""
+    return str([list(model.objects.values()) for model in (Import, ImportLine)])
+
+
+def test_who_the_lines_were_about_is_forgotten_with_them_and_the_import_after_30_days(api):
+    path = send(
+        api, [line(1), line(2), line(3, email="no"), line(4, accounts=[line(4)["accounts"][0] | {"version": 0}])]
+    )
+    assert "person1@orchard.example" in held()
+    run()
+    told = api("GET", f"{path}/lines").json()["results"]
+    assert [one["external_id"] for one in told] == ["c-1", "c-2", "c-3", "c-4"] and told[2]["errors"]
+    assert "orchard.example" not in held() and "Orchard" not in held() and SECRET not in held()
+    Import.objects.update(ended_at=timezone.now() - timedelta(days=29))
+    tasks.tidy_imports()
+    assert ImportLine.objects.count() == 4
+    Import.objects.update(ended_at=timezone.now() - timedelta(days=31))
+    tasks.tidy_imports()
+    assert not ImportLine.objects.exists() and api("GET", path).status_code == 404
+
+
+def test_one_that_was_canceled_keeps_no_credentials_of_lines_that_were_never_taken(api):
+    send(api, [line(1), line(2)])
+    assert leases.cancel(Import.objects.all(), "Staff stopped it.")
+    assert not ImportLine.objects.exclude(sealed="").exists() and "orchard.example" not in held()
+
+
+def test_one_that_waits_is_not_tidied_away(api):
+    send(api, [line(1)])
+    tasks.tidy_imports()
+    run()
+    assert Customer.objects.count() == 1
+
+
+def test_it_stops_when_its_provider_is_suspended_meanwhile(api):
+    path = send(api, [line(1), line(2)])
+    enabling.suspend(api.provider, audit.SYSTEM)
+    run()
+    batch = Import.objects.get()
+    assert (batch.state, Customer.objects.count()) == ("canceled", 0)
+    assert "2 of 2 lines were not taken" in batch.outcome and "suspended" in batch.outcome
+    assert SECRET not in held() and "orchard.example" not in held()
+    enabling.enable(api.provider, audit.SYSTEM)
+    assert outcomes(api, path) == {1: "waiting", 2: "waiting"}
     assert SECRET not in str(list(ImportLine.objects.values())) + str(list(AuditEntry.objects.values()))
 
 

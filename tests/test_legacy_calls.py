@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from hashlib import md5
 
 import pytest
+from django.core import mail as outbox
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as pace
 from hypothesis import strategies as st
 
 from console.lib import audit
 from console.models import AuditEntry, User
-from providers import customers, legacy
-from providers.models import ApiCall, Customer, Mail, Provider
-from tests.factories import CustomerFactory, MembershipFactory, ProviderFactory, UserFactory
+from providers import customers, erasing, handoff, legacy, mail
+from providers.models import ApiCall, Customer, Mail, Membership, Provider
+from providers.scope import DOOR
+from tests.factories import (
+    AccountFactory,
+    CustomerFactory,
+    MembershipFactory,
+    ProviderFactory,
+    ServerFactory,
+    UserFactory,
+)
 
+PASSWORD = "a long enough secret"
 ADA = {"email": "ada@example.com", "firstname": "Ada", "lastname": "Byron", "orgname": "Engines"}
 REFUSED = {"result": "FAILURE", "data": {"err": "login failed, invalid api key or secret key"}}
 
@@ -51,6 +63,8 @@ def test_createuser_makes_a_customer_and_gives_a_link_in_place_of_a_password(old
     assert reply.status_code == 302
     assert User.objects.get(email="ada@example.com").has_usable_password()
     assert client.get(link).status_code == 410  # once
+    assert reply["Location"] == "/auth/login/"  # told to a program: what it sets is asked for again, and nobody is in
+    assert "_auth_user_id" not in client.session
     assert Mail.objects.count() == 1
     assert AuditEntry.objects.filter(verb="customer.created", actor_name__contains="2012").exists()
 
@@ -78,14 +92,109 @@ def test_who_is_known_elsewhere_is_invited_and_the_caller_cannot_tell(old, clien
     assert told["result"] == "SUCCESS" and set(told["data"]) == set(fresh["data"])
     assert len(told["data"]["password"]) == len(fresh["data"]["password"])
     assert str(known.pk) not in str(told)
-    assert client.get(told["data"]["password"].removeprefix("http://127.0.0.1:8000")).status_code == 410
     assert Mail.objects.get(to="ada@example.com").kind == Mail.Kind.INVITATION
+
+    def seen(data):
+        """What a caller finds out by the link: each page, the same but for the address and what is made anew."""
+        link, found = data["password"].removeprefix("http://127.0.0.1:8000"), []
+        for call in (client.get, client.post, lambda path: client.post(path, {"password": PASSWORD}), client.get):
+            reply = call(link)
+            page = reply.content.decode().replace(data["user"], "ADDRESS").replace(link, "LINK")
+            found.append((reply.status_code, reply.get("Location"), re.sub(r'"[A-Za-z0-9]{64}"', "", page)))
+        return [*found, client.get("/auth/login/").status_code]
+
+    assert seen(told["data"]) == seen(fresh["data"])
+    known.refresh_from_db()
+    assert known.check_password("a secret of her own") and known.has_own_password
 
 
 def test_a_person_without_a_password_yet_is_not_taken_over_from_another_provider(old, client):
     customers.put(ProviderFactory(), "c-9", {"email": "ada@example.com"}, audit.SYSTEM)
     link = old("createuser", **ADA).json()["data"]["password"].removeprefix("http://127.0.0.1:8000")
-    assert client.get(link).status_code == 410
+    assert client.post(link, {"password": PASSWORD})["Location"] == "/auth/login/"
+    assert not User.objects.get(email="ada@example.com").has_usable_password()
+
+
+class TestASignInThatTheCallerMadeItself:
+    """North calls createuser and uses the link itself; South, which knows nothing of it, makes the same person's
+    customer. North must see nothing of South's."""
+
+    @pytest.fixture
+    def south(self, old):
+        link = old("createuser", **ADA).json()["data"]["password"].removeprefix("http://127.0.0.1:8000")
+        Client().post(link, {"password": PASSWORD})
+        return customers.put(ProviderFactory(name="South"), "s-1", {"email": ADA["email"]}, audit.SYSTEM).customer
+
+    @pytest.fixture
+    def north(self, south):
+        browser = Client()
+        assert browser.post("/auth/login/", {"login": ADA["email"], "password": PASSWORD}).status_code == 302
+        assert "_auth_user_id" in browser.session
+        return browser
+
+    def test_it_sees_norths_customer_alone(self, old, south, north):
+        assert north.get("/servers/").status_code == 200
+        assert north.session[DOOR] == str(old.provider.customers.get().pk)
+        Membership.objects.update(accepted_at=timezone.now())
+        hidden = ServerFactory(account=AccountFactory(customer=south), name="secret-1")
+        assert b"secret-1" not in north.get("/servers/").content
+        assert north.get(f"/servers/{hidden.pk}/").status_code == 404
+
+    @pytest.mark.parametrize("path", ["/invitations/", "/auth/email/", "/auth/2fa/", "/auth/password/change/",
+                                      "/me/", "/me/tokens/", "/provider/"])  # fmt: skip
+    def test_it_cannot_leave_a_second_way_in_behind(self, north, path):
+        for ask in (north.get, north.post):
+            reply = ask(path)
+            assert reply.status_code == 403 and b"Forgot your password" in reply.content
+
+    def test_it_accepts_nothing_in_the_persons_place_by_any_way(self, old, south, north):
+        invited = Membership.objects.get(customer=south)
+        for answer in ("accept", "again", ""):
+            assert north.post(f"/invitations/{invited.pk}/", {"answer": answer}).status_code == 403
+        url = mail.compose(Mail.objects.get(customer=south)).body
+        path = re.search(r"http://127\.0\.0\.1:8000(/invitations/join/\S+)", url).group(1)
+        assert north.post(path).status_code == 403  # even with the mail in its hands
+        handed = handoff.offer(south, audit.SYSTEM).url.removeprefix("http://127.0.0.1:8000")
+        assert north.post(handed)["Location"].endswith("/invitations/")
+        again = customers.resend_mail(south, audit.SYSTEM)
+        assert again.kind == Mail.Kind.INVITATION
+        invited.refresh_from_db()
+        assert invited.accepted_at is None
+
+    def test_the_person_makes_it_theirs_by_the_welcome_mail_and_norths_password_is_over(self, old, south, north):
+        welcome = mail.compose(Mail.objects.get(kind="welcome")).body
+        path = re.search(r"http://127\.0\.0\.1:8000(/welcome/\S+)", welcome).group(1)
+        ada = Client()
+        assert ada.post(path, {"password": "orchard-42-lane"}).status_code == 302
+        assert DOOR not in ada.session and User.objects.get().check_password("orchard-42-lane")
+        assert north.get("/servers/").status_code == 302  # signed out
+        invitation = mail.compose(Mail.objects.get(customer=south)).body
+        link = re.search(r"http://127\.0\.0\.1:8000(/invitations/join/\S+)", invitation).group(1)
+        assert ada.post(link)["Location"] == "/servers/"
+        assert south in customers.Customer.objects.open_to(User.objects.get())
+
+    def test_or_by_a_password_of_their_own_that_was_mailed(self, south, north, settings):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        north.post("/auth/logout/")
+        ada = Client()
+        ada.post("/auth/password/reset/", {"email": ADA["email"]})
+        path = re.search(r"http://[^/\s]+(/auth/password/reset/key/\S+)", outbox.outbox[-1].body).group(1)
+        form = ada.get(path, follow=True).request["PATH_INFO"]
+        ada.post(form, {"password1": "orchard-42-lane", "password2": "orchard-42-lane"})
+        assert User.objects.get().has_own_password
+        fresh = Client()
+        fresh.post("/auth/login/", {"login": ADA["email"], "password": "orchard-42-lane"})
+        assert "_auth_user_id" in fresh.session and DOOR not in fresh.session
+
+    def test_it_stays_shut_in_after_norths_customer_was_erased(self, old, south, north):
+        mine = old.provider.customers.get()
+        customers.close(mine, audit.SYSTEM)
+        customers.Customer.objects.filter(pk=mine.pk).update(closed_at="2026-01-01T00:00Z")
+        assert erasing.erase(mine.pk)
+        browser = Client()
+        browser.post("/auth/login/", {"login": ADA["email"], "password": PASSWORD})
+        assert browser.session[DOOR] == str(mine.pk)
+        assert browser.get("/invitations/").status_code == 403
 
 
 def test_what_is_missing_is_listed_as_ever(old):

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
+from django.core import signing
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -230,12 +231,54 @@ class TestInvitations:
     def invitation(self, people):
         return MembershipFactory(customer=people.elsewhere, user=people.alice, accepted_at=None)
 
-    def test_accepting_opens_the_customer(self, people, invitation):
+    @pytest.fixture
+    def mailed(self, people, invitation):
+        """The path of the link in the invitation's mail, as the worker renders it."""
+        body = mail.compose(mail.queue(people.elsewhere, invitation)).body
+        return re.search(r"http://127\.0\.0\.1:8000(/invitations/join/\S+)", body).group(1)
+
+    def test_accepting_by_the_mailed_link_opens_the_customer(self, people, mailed):
+        assert Client().get(mailed)["Location"].startswith("/auth/login/?next=/invitations/join/")
         browser = people.browser(people.alice)
-        assert b"Elsewhere" in browser.get("/invitations/").content
-        assert browser.post(f"/invitations/{invitation.pk}/", {"answer": "accept"})["Location"] == "/servers/"
+        page = browser.get(mailed)
+        assert b"Elsewhere" in page.content and page["Cache-Control"] == "no-store"
+        assert people.elsewhere not in Customer.objects.open_to(people.alice)  # looking accepts nothing
+        assert browser.post(mailed)["Location"] == "/servers/"
         assert people.elsewhere in Customer.objects.open_to(people.alice)
+        assert browser.get(mailed)["Location"] == browser.post(mailed)["Location"] == "/servers/"
         assert AuditEntry.objects.get(verb="invitation.accepted").customer_id == people.elsewhere.pk
+
+    def test_a_sign_in_alone_does_not_accept_it_but_has_the_mail_sent_again(self, people, invitation):
+        browser = people.browser(people.alice)
+        page = browser.get("/invitations/").content
+        assert b"Elsewhere" in page and b"The link in the mail" in page and b'value="accept"' not in page
+        for answer in ("accept", "again", "again"):
+            reply = browser.post(f"/invitations/{invitation.pk}/", {"answer": answer})
+            assert reply["Location"] == "/invitations/"
+        assert people.elsewhere not in Customer.objects.open_to(people.alice)
+        assert Mail.objects.get().to == people.alice.email  # once a minute
+        assert b"its link accepts the invitation" in browser.get("/invitations/").content
+
+    def test_a_link_that_is_somebody_elses_or_withdrawn_or_too_old_accepts_nothing(
+        self, people, invitation, mailed, monkeypatch
+    ):
+        for person in (people.bob, people.charlie):
+            browser = people.browser(person)
+            assert browser.get(mailed).status_code == browser.post(mailed).status_code == 404
+        monkeypatch.setattr(links, "_ACCEPTABLE", timedelta(seconds=-1))
+        assert people.browser(people.alice).post(mailed).status_code == 404
+        monkeypatch.undo()
+        assert people.browser(people.alice).post(f"{mailed[:-3]}xy/").status_code == 404
+        Customer.objects.filter(pk=people.elsewhere.pk).update(status="closed")
+        assert people.browser(people.alice).post(mailed).status_code == 404
+        Customer.objects.filter(pk=people.elsewhere.pk).update(status="active")
+        people.browser(people.alice).post(f"/invitations/{invitation.pk}/", {"answer": "decline"})
+        assert people.browser(people.alice).post(mailed).status_code == 404
+        assert not Membership.objects.filter(customer=people.elsewhere, user=people.alice).exists()
+
+    def test_a_link_of_a_provider_member_is_none_of_a_customers(self, people, invitation):
+        stray = signing.dumps(str(invitation.pk), salt="provider.member")
+        assert people.browser(people.alice).post(f"/invitations/join/{stray}/").status_code == 404
 
     def test_declining_ends_it(self, people, invitation):
         people.browser(people.alice).post(f"/invitations/{invitation.pk}/", {"answer": "decline"})
@@ -243,7 +286,9 @@ class TestInvitations:
 
     def test_nobody_answers_for_somebody_else(self, people, invitation):
         for person in (people.bob, people.charlie):
-            people.browser(person).post(f"/invitations/{invitation.pk}/", {"answer": "accept"})
+            for answer in ("accept", "decline", "again"):
+                people.browser(person).post(f"/invitations/{invitation.pk}/", {"answer": answer})
+        assert not Mail.objects.exists()
         invitation.refresh_from_db()
         assert invitation.accepted_at is None
         assert Client().get("/invitations/").status_code == 302
@@ -252,7 +297,8 @@ class TestInvitations:
         Customer.objects.filter(pk=people.elsewhere.pk).update(status="closed")
         browser = people.browser(people.alice)
         assert b"Elsewhere" not in browser.get("/invitations/").content
-        browser.post(f"/invitations/{invitation.pk}/", {"answer": "accept"})
+        browser.post(f"/invitations/{invitation.pk}/", {"answer": "again"})
+        assert not Mail.objects.exists()
         invitation.refresh_from_db()
         assert invitation.accepted_at is None
 

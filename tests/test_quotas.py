@@ -9,13 +9,15 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from accounts import linking
-from accounts.models import CloudAccount
+from accounts import imports, linking, tasks
+from accounts.models import CloudAccount, Import, ImportLine
 from console.lib import audit
 from console.lib.denials import Denied
+from console.lib.jobs import leases
+from console.lib.jobs.kinds import KINDS, work
 from console.models import AuditEntry, User
 from providers import customers, erasing
-from providers.models import Customer, Provider
+from providers.models import Customer, Event, Mail, Provider, Replay
 from servers.agents import enrol
 from servers.agents.models import Agent
 from servers.models import Server
@@ -74,6 +76,19 @@ class TestQuotas:
                              credentials=OPENSTACK, actor=audit.SYSTEM)  # fmt: skip
         assert again.changed
 
+    def test_an_account_that_was_not_read_yet_counts_as_a_server(self, db):
+        provider = ProviderFactory(max_servers=1)
+        EndpointFactory(provider=provider, slug="nova")
+        api = Api(provider)
+        api("PUT", "customers/c-1", ADA)
+        assert api("PUT", "customers/c-1/accounts/one", PUSH).status_code == 202
+        assert api("PUT", "customers/c-1/accounts/one", PUSH).status_code in (200, 202)
+        for name in ("two", "three"):
+            told = shaped(api("PUT", f"customers/c-1/accounts/{name}", PUSH), 409, "quota_used_up")["message"]
+            assert "may have 1 servers" in told
+        CloudAccount.objects.update(swept_at=timezone.now())  # it was read, and is empty
+        assert api("PUT", "customers/c-1/accounts/two", PUSH).status_code == 202
+
     def test_no_agent_more_than_there_may_be(self, db):
         provider = ProviderFactory(max_agents=1)
         account = AccountFactory(customer=CustomerFactory(provider=provider))
@@ -101,6 +116,21 @@ class TestErasing:
         self.aged(29)
         assert erasing.due() == 0
         assert Server.objects.count() == 1 and CloudAccount.objects.get().sealed == ""
+
+    def test_one_that_came_by_an_import_is_gone_from_there_too(self, db):
+        provider = ProviderFactory()
+        EndpointFactory(provider=provider, slug="nova")
+        account = {"account_id": "main", "endpoint": "nova", "name": "Main", "version": 1, "credentials": OPENSTACK}
+        line = {"external_id": "c-9", **ADA, "accounts": [account]}
+        assert Api(provider)("POST", "imports", {"customers": [line]}).status_code == 202
+        for row, lease in leases.claim(Import.objects.all(), 60):
+            work(KINDS[tasks.run.name], imports.perform, row, lease)
+        customers.close(Customer.objects.get(), audit.SYSTEM)
+        self.aged(31)
+        assert erasing.due() == 1
+        kept = [list(one.objects.values()) for one in (Customer, User, Mail, Import, ImportLine, Replay, Event)]
+        for trace in (ADA["email"], ADA["organization"], OPENSTACK["password"]):
+            assert trace not in str(kept)
 
     def test_afterwards_all_is_gone_and_the_log_remembers(self, closed):
         self.aged(31)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from email import policy
 from email.parser import BytesParser
 
@@ -177,8 +178,9 @@ class TestLetters:
 class TestReports:
     @pytest.fixture
     def row(self, db):
-        return Mail.objects.create(kind="welcome", to="ada@example.com", customer=CustomerFactory(), state="done",
-                                   outcome="The mail server took it.", service_id="pm-1")  # fmt: skip
+        customer = CustomerFactory(email="ada@example.com")
+        return Mail.objects.create(kind="welcome", to="ada@example.com", customer=customer,
+                                   state="done", outcome="The mail server took it.", service_id="pm-1")  # fmt: skip
 
     def told(self, credentials="user:word", **event):
         """As Postmark tells it (its documentation, "Webhooks")."""
@@ -220,3 +222,30 @@ class TestReports:
         reports.take(Event())
         row.refresh_from_db()
         assert row.delivery == "sent"
+
+
+class TestEveryWordInThePersonsLanguage:
+    WORDS = {
+        "subject": "Willkommen", "greeting": "Guten Tag {{ first_name }}", "body": "Ihre Konsole ist bereit.",
+        "button": "Passwort setzen", "note": "Der Link gilt einmal, bis {{ valid_until }}.",
+    }  # fmt: skip
+
+    def test_button_note_and_language_are_the_wordings(self, provider):
+        wording.publish(wording.save(provider, "welcome", self.WORDS, audit.SYSTEM, "de"), audit.SYSTEM)
+        message = sent(provider, locale="de-AT")
+        [(html, _)] = message.alternatives
+        assert '<html lang="de">' in html
+        for part in (message.body, html):
+            assert "Passwort setzen" in part and re.search(r"bis \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", part)
+            for english in ("Set a password", "Set your password", "The link works", "copy this address", "If you"):
+                assert english not in part
+
+    def test_without_them_they_are_in_english(self, provider):
+        live(provider)
+        [(html, _)] = sent(provider).alternatives
+        assert '<html lang="en">' in html and "Set your password" in html and "The link works once" in html
+
+    def test_an_invitations_mail_says_until_when_its_link_works(self, provider):
+        UserFactory(email=ADA["email"])
+        message = sent(provider)
+        assert "The link works until" in message.body and "See the invitation" in message.body

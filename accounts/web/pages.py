@@ -25,7 +25,8 @@ from console.lib.pages import person, signed_in
 
 HISTORY = 25  # readings a page
 PUSHES = 10
-PUSH_TONES = {"passed": "running", "pending": "changing", "refused": "failed", "replaced": "stopped"}
+PUSH_TONES = {"passed": "running", "pending": "changing", "refused": "failed", "replaced": "stopped",
+              "failed": "failed"}  # fmt: skip
 
 
 @signed_in

@@ -137,6 +137,7 @@ _NAMES = re.compile(r"pass(word|phrase)?$|secret|token|api_?key|private_?key|aut
 _TEXTS = re.compile(
     r"(?:mst_(?:live|test)_[A-Za-z0-9]+_|mct_[A-Za-z0-9]+_|Bearer\s+|mja_|mjt_|whsec_)[A-Za-z0-9_\-.~+/]+=*"
     r"|(?<=/welcome/)[A-Za-z0-9_-]{20,}|(?<=/in/|key/)[A-Za-z0-9_-]{20,}"  # links that let a person in
+    r"|(?<=/handoff/)[A-Za-z0-9_-]{20,}|(?<=/join/|~join/)[A-Za-z0-9_:%.-]{20,}"
     r"|(?<=[?&]code=)[^\s&'\"]{8,}"  # what an identity server sends a browser back with
     r"|(?<=://)[^\s/@]*:[^\s/@]+(?=@)"  # user and password of an address
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",

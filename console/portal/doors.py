@@ -11,12 +11,13 @@ from allauth.account.internal.flows.login import perform_login
 from allauth.account.models import Login
 from django.conf import settings
 from django.contrib.auth import logout
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from console.lib import audit
 from console.models import User
-from providers import members, sandbox
+from providers import members, sandbox, welcoming
 from providers.acting import ACTING
 from providers.models import Customer
 from providers.scope import DOOR
@@ -38,18 +39,30 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return home(request.user)
 
+    def set_password(self, user: User, password: str) -> None:
+        """By a mailed link, or signed in as oneself: from now on the password is the person's own."""
+        with transaction.atomic():
+            super().set_password(user, password)
+            welcoming.proven(user)
+
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """A person's own sign-in opens every customer of theirs; one that a provider's link began, that one only.
+        """A person's own sign-in opens every customer of theirs; one that a provider's link began, that one only. So
+        does a password that was set by a link which the provider had in its hands.
 
         Here and not before, since a second factor may come in between, and another sign-in may overtake it.
         """
         request.session.pop(DOOR, None)
         request.session.pop(ACTING, None)
-        if door := (kwargs.get("signal_kwargs") or {}).get(DOOR):
+        if door := (kwargs.get("signal_kwargs") or {}).get(DOOR) or _told_door(user):
             request.session[DOOR] = door
         audit.note(audit.Actor.of(user), "person.signed_in", target=user, customer_id=UUID(door) if door else None)
         response: HttpResponse = super().post_login(request, user, **kwargs)
         return response
+
+
+def _told_door(user: User) -> str:
+    door = User.objects.values_list("password_door", flat=True).get(pk=user.pk)
+    return str(door) if door else ""
 
 
 def home(user: Any) -> str:
@@ -84,5 +97,10 @@ class Doorkeeper:
         # Looked at only there: elsewhere the session stays untouched.
         if guarded and (door := request.session.get(DOOR)) and request.user.is_authenticated:
             customer = Customer.objects.select_related("provider").filter(pk=door).first()
-            return render(request, "welcome/door.html", {"customer": customer}, status=403)
+            return render(
+                request,
+                "welcome/door.html",
+                {"customer": customer, "told": door == _told_door(request.user)},
+                status=403,
+            )
         return self.get_response(request)

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("brand/<uuid:pk>/logo.png", brand.logo, name="brand-logo"),
     path("invitations/", welcome.invited, name="invitations"),
     path("invitations/<uuid:pk>/", welcome.answer, name="invitation"),
+    path("invitations/join/<str:token>/", welcome.accept, name="accept-invitation"),
     path("_mail/", mailbox.listing, name="mailbox"),
     path("_mail/<str:name>/", mailbox.one, name="mail"),
     path("_mail/<str:name>/html", mailbox.html, name="mail-html"),

@@ -10,6 +10,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
@@ -62,11 +63,12 @@ def link_page(view: View) -> View:
 @link_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
-    """GET shows the form and uses nothing up (mail scanners fetch links); POST sets the password and signs in."""
-    link = links.peek(token, links.Purpose.SET_PASSWORD)
-    if link is None or link.user.has_usable_password():
+    """GET shows the form and uses nothing up (mail scanners fetch links); POST sets the password and signs in, or, by
+    a link that was told to a program, says the same whatever it did."""
+    link = welcoming.for_first(token)
+    if link is None:
         return _over(request, reverse("portal:welcome-again", args=[token]))
-    form = FirstPassword(request.POST or None, user=link.user)
+    form = FirstPassword(request.POST or None, user=welcoming.whom(link))
     if form.is_valid():
         try:
             arrival = welcoming.first_password(token, form.cleaned_data["password"])
@@ -75,6 +77,8 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
         else:
             if arrival is None:
                 return _over(request, reverse("portal:welcome-again", args=[token]))
+            if isinstance(arrival, welcoming.Told):
+                return _told(request)
             return doors.sign_in(request, arrival, doors.home(arrival.user))
     context = {"form": form, **_whose(link)}
     return render(request, "welcome/set_password.html", context, status=422 if form.is_bound else 200)
@@ -126,22 +130,52 @@ def invited(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Accept or decline one."""
-    accepted = request.POST.get("answer") == "accept"
-    deed = invitations.accept if accepted else invitations.decline
+    """Decline one, or have its mail sent again: accepting wants the link in that mail."""
+    declined = request.POST.get("answer") == "decline"
+    deed = invitations.decline if declined else invitations.send_again
     membership = deed(_person(request), pk)
     if membership is None:
         messages.info(request, "That invitation is over: it was answered or withdrawn.")
+    elif declined:
+        messages.success(request, f"Declined. {membership.customer} was not told.")
     else:
-        said = "You belong to {} now." if accepted else "Declined. {} was not told."
-        messages.success(request, said.format(membership.customer))
-    more = invitations.pending(_person(request)).exists()
-    return HttpResponseRedirect(reverse("portal:invitations") if more or not accepted else settings.LOGIN_REDIRECT_URL)
+        messages.success(request, f"A mail is on its way to {request.user}: its link accepts the invitation.")
+    return HttpResponseRedirect(reverse("portal:invitations"))
+
+
+@link_page
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def accept(request: HttpRequest, token: str) -> HttpResponse:
+    """Where the mail of an invitation leads: GET asks, POST says yes. A sign-in of the person's own comes before."""
+    person = _person(request)
+    if request.method != "POST":
+        membership = invitations.invited(person, token)
+        if membership is not None and membership.accepted_at:  # the link did its work
+            return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
+        return render(request, "welcome/accept.html", {"invitation": membership}, status=200 if membership else 404)
+    membership = invitations.accept(person, token)
+    if membership is None:
+        return render(request, "welcome/accept.html", {"invitation": None}, status=404)
+    messages.success(request, f"You belong to {membership.customer} now.")
+    more = invitations.pending(person).exists()
+    return HttpResponseRedirect(reverse("portal:invitations") if more else settings.LOGIN_REDIRECT_URL)
 
 
 def _over(request: HttpRequest, again: str) -> HttpResponse:
     context = {"form": forms.Form() if again else None, "action": again}
     return render(request, "welcome/expired.html", context, status=410)
+
+
+def _told(request: HttpRequest) -> HttpResponse:
+    """After a link that was told to a program: the same words and page for everybody."""
+    if request.user.is_authenticated:
+        logout(request)
+    messages.info(
+        request,
+        "If you had no password here yet, the one that you wrote is set: sign in with it. Otherwise sign in as before.",
+    )
+    return HttpResponseRedirect(reverse("account_login"))
 
 
 def _whose(link: SignInLink) -> dict[str, Any]:

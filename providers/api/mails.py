@@ -31,6 +31,8 @@ TEXT = {
     "footer": "North Cloud Ltd, Oslo",
     "sender_name": "North Cloud",
     "reply_to": "help@north.example",
+    "button": "Choose a password",
+    "note": "The link works once, until {{ valid_until }}.",
 }
 WORDING_ID = "3c1e5a52-6a0c-4c3e-9d0f-0b9a7c5e2f33"
 DRAFT = OpenApiExample("A welcome in German", {"kind": "welcome", "locale": "de", **TEXT}, request_only=True)
@@ -75,6 +77,12 @@ class WordingIn(In):
     greeting = serializers.CharField(max_length=200, required=False, allow_blank=True)
     body = serializers.CharField(max_length=10_000, help_text="Blank lines part paragraphs. The button follows it.")
     footer = serializers.CharField(max_length=2_000, required=False, allow_blank=True)
+    button = serializers.CharField(
+        max_length=60, required=False, allow_blank=True, help_text="What the button says; empty: built in, in English."
+    )
+    note = serializers.CharField(
+        max_length=500, required=False, allow_blank=True, help_text="Below the button; empty: built in, in English."
+    )
     sender_name = serializers.CharField(max_length=80, required=False, allow_blank=True)
     reply_to = serializers.CharField(max_length=254, required=False, allow_blank=True)
 
@@ -86,7 +94,7 @@ class WordingOut(serializers.ModelSerializer[MailTemplate]):
         model = MailTemplate
         fields = (
             "id", "kind", "locale", "revision", "live", "sender_name", "reply_to", "subject", "greeting", "body",
-            "footer", "created_at", "published_at",
+            "footer", "button", "note", "created_at", "published_at",
         )  # fmt: skip
 
     def get_live(self, template: MailTemplate) -> bool:

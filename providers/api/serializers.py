@@ -38,7 +38,7 @@ class MailOut(serializers.ModelSerializer[Mail]):
         fields = ("state", "reason", "queued_at", "ended_at")
 
     def get_reason(self, mail: Mail) -> str:
-        return mail.report or mail.outcome
+        return mail.told
 
 
 class CustomerOut(serializers.ModelSerializer[Customer]):

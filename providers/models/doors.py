@@ -30,6 +30,7 @@ class SignInLink(models.Model):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
     return_to = models.CharField(max_length=500, blank=True)  # a path of ours, from the list of allowed ones
+    told = models.BooleanField(default=False)  # to a provider's program, in a reply: who comes by it may be anybody
 
     def __str__(self) -> str:
         return f"{self.purpose} for {self.user}"

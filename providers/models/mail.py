@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from console.lib.jobs.rows import Job
+from console.lib.jobs.rows import Job, JobState
 from providers.models.customer import Customer
 from providers.models.provider import Provider
 
@@ -55,6 +55,8 @@ class MailTemplate(models.Model):
     greeting = models.CharField(max_length=200, blank=True)
     body = models.TextField()
     footer = models.TextField(blank=True)
+    button = models.CharField(max_length=60, blank=True)
+    note = models.CharField(max_length=500, blank=True)
     by = models.CharField(max_length=254, blank=True)  # who wrote it
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, editable=False)  # the newest published one is live
@@ -67,6 +69,9 @@ class MailTemplate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.locale or 'any language'}, revision {self.revision}"
+
+
+_NOT_TOLD = "It did not reach the person, who uses another address than your contact address for them."
 
 
 class Mail(Job):
@@ -114,6 +119,20 @@ class Mail(Job):
         if self.delivered_at is not None:
             return "delivered"
         return {"done": "sent", "queued": "queued", "running": "queued", "waiting": "queued"}.get(self.state, "failed")
+
+    @property
+    def to_contact(self) -> bool:
+        """It went to the address that the provider gave itself, and not to another one of the person's own."""
+        return self.customer is None or self.to.lower() == self.customer.email.lower()
+
+    @property
+    def told(self) -> str:
+        """How it went, for the provider: in the mail server's own words, unless they may hold an address, or the name
+        of a host, that are the person's own and none of the provider's business."""
+        words = self.report or self.outcome
+        if self.to_contact or not words or self.delivery in ("sent", "delivered") or self.state == JobState.CANCELED:
+            return words
+        return _NOT_TOLD if self.delivery in ("bounced", "failed") else "It was put off, and is tried again."
 
     @property
     def tone(self) -> str:

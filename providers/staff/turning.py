@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import forms
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
@@ -25,7 +27,7 @@ class LimitsForm(forms.Form):
     )  # fmt: skip
     max_servers = forms.IntegerField(
         min_value=0, max_value=quotas.LARGEST, required=False, widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Empty: no limit.",
+        help_text="Empty: no limit. At it, no account can be added; one that was not read yet counts as one server.",
     )  # fmt: skip
     max_agents = forms.IntegerField(
         min_value=0, max_value=quotas.LARGEST, required=False, widget=UnfoldAdminIntegerFieldWidget,
@@ -78,7 +80,8 @@ class Turns(StaffAdmin):
             request,
             object_id,
             title="Set limits",
-            sentence="What is above a lowered limit stays; nothing is added until there is room again.",
+            sentence="What is above a lowered limit stays. Customers, accounts and agents are added only where there "
+            "is room; servers that an account turns out to have are all shown, however many.",
             form=lambda provider, data: LimitsForm(
                 data, initial={name: getattr(provider, name) for name in quotas.FIELDS}
             ),
@@ -123,7 +126,8 @@ def number(count: int, one: str, many: str) -> str:
 
 
 def _ours(provider: Provider, on: bool) -> Iterator[str]:
-    open_to = ProviderKey.objects.filter(provider=provider, revoked_at__isnull=True).count()
+    keys = ProviderKey.objects.filter(provider=provider, revoked_at__isnull=True)
+    open_to = keys.filter(Q(expires_at=None) | Q(expires_at__gt=Now())).count()
     customers = quotas.customers(provider)
     hooks = provider.webhooks.filter(enabled=True).count()
     yield f"{number(customers, 'customer sees', 'customers see')} {'fresh servers' if on else 'what was read last'}"

@@ -9,6 +9,7 @@ from django.db import connection
 
 from accounts.models import CloudAccount
 from console.models import AuditEntry
+from providers import tasks
 from providers.models import Customer, Mail, Replay
 from tests.factories import AccountFactory, CustomerFactory, EndpointFactory, ProviderFactory, ServerFactory
 from tests.provider_api.calls import ADA, PUSH, Api, shaped
@@ -130,6 +131,14 @@ class TestIdempotencyKey:
         assert rival("POST", "customers", other, Idempotency_Key="k1").status_code == 200
         Replay.objects.update(expires_at="2020-01-01T00:00Z")
         assert api("POST", "customers", other, Idempotency_Key="k1").status_code == 200
+
+    def test_an_answer_is_forgotten_after_a_day_though_its_provider_calls_no_more(self, api):
+        api("POST", "customers", self.BODY, Idempotency_Key="k1")
+        tasks.forget_calls()
+        assert self.BODY["email"] in str(list(Replay.objects.values()))
+        Replay.objects.update(expires_at="2020-01-01T00:00Z")
+        tasks.forget_calls()
+        assert not Replay.objects.exists()
 
     def test_a_refused_call_leaves_the_key_free(self, api):
         shaped(api("POST", "customers", {**self.BODY, "email": "no"}, Idempotency_Key="k1"), 400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections, transaction
@@ -14,9 +15,12 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from console.lib import audit, seal
 from console.lib.denials import Denied, Wrong
-from providers import customers, delivering, events, posting, webhooks
-from providers.models import Delivery, Event, Mail, Webhook
-from tests.factories import CustomerFactory, ProviderFactory
+from console.lib.jobs.leases import claim
+from console.lib.jobs.rows import JobState
+from providers import customers, delivering, events, mail, posting, reports, webhooks
+from providers.models import Customer, Delivery, Event, Mail, Membership, Webhook
+from tests.factories import CustomerFactory, MembershipFactory, ProviderFactory, UserFactory
+from tests.provider_api.calls import Api
 from tests.webhooks.moments import again, happens
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,6 +180,15 @@ def test_the_same_address_again_makes_no_second_webhook_and_shows_no_secret(nort
     assert webhooks.live_secrets(again) == [hook[1]]
 
 
+def test_nor_does_changing_one_to_the_address_of_another(north, hook, site):
+    other, _ = webhooks.add(north, site.url + "/other", [], audit.SYSTEM)
+    with pytest.raises(Wrong) as wrong:
+        webhooks.change(other, audit.SYSTEM, url=site.url)
+    assert "Another webhook has this address" in str(wrong.value.fields["url"])
+    assert webhooks.change(other, audit.SYSTEM, url=site.url + "/other", events=["server.lost"]).events
+    assert webhooks.change(other, audit.SYSTEM, url=site.url + "/moved").url.endswith("/moved")
+
+
 def test_a_ping_goes_to_one_webhook_whatever_it_listens_to(north, hook, site):
     quiet, secret = webhooks.add(north, site.url + "/quiet", ["server.lost"], audit.SYSTEM)
     sent = webhooks.ping(quiet, audit.SYSTEM)
@@ -253,17 +266,36 @@ def test_old_events_and_deliveries_are_dropped(north, hook, site):
 
 
 def test_a_mail_that_failed_is_told(north, hook):
-    from console.lib.jobs.leases import claim
-    from console.lib.jobs.rows import JobState
-
     customers.put(north, "c-1", ADA, audit.SYSTEM)
     [(_, lease)] = claim(Mail.objects.all(), 30)
     lease.end(JobState.FAILED, "The mail server refused it: 550 no such user")
     told = Event.objects.get(type="mail.failed").data
     assert told == {
-        "external_id": "c-1", "kind": "welcome", "to": "ada@example.com",
+        "external_id": "c-1", "to": "ada@example.com",
         "reason": "The mail server refused it: 550 no such user",
     }  # fmt: skip
+
+
+def test_a_persons_own_address_is_told_by_no_event_and_no_call(north, hook):
+    """ada was known before, and changed the address that she signs in by."""
+    user = UserFactory(email="ada@example.com")
+    customers.put(north, "c-1", ADA, audit.SYSTEM)
+    MembershipFactory(customer=Customer.objects.get(), user=UserFactory(email="new@private.example"))
+    Membership.objects.filter(user=user).delete()
+    Mail.objects.all().delete()
+    row = mail.queue(Customer.objects.get(), Membership.objects.get())
+    words = "The mail server refused it: 550 <new@private.example> no such user at private.example"
+    [(_, lease)] = claim(Mail.objects.filter(pk=row.pk), 30)
+    lease.end(JobState.FAILED, words)
+    Mail.objects.filter(pk=row.pk).update(service_id="pm-1")
+    reports.take(SimpleNamespace(message_id="pm-1", event_type="bounced", timestamp=None, description=words,
+                                 mta_response="", reject_reason=""))  # fmt: skip
+    told = str(list(Event.objects.filter(type="mail.failed").values_list("data", flat=True)))
+    api = Api(north)("GET", "customers/c-1")
+    assert api.json()["mail"]["state"] == "bounced" and "did not reach" in api.json()["mail"]["reason"]
+    for face in (told, api.content.decode()):
+        assert "private" not in face and "no such user" not in face
+    assert Event.objects.filter(type="mail.failed").count() == 2 and "'to'" not in told
 
 
 def test_a_signature_is_what_the_standard_says():

@@ -17,7 +17,8 @@ from providers.models import Customer
 PUSHES: Final = 25  # of all accounts, the newest
 MAILS: Final = 10
 ACCOUNTS: Final = 200
-PUSH_TONES: Final = {"passed": "running", "pending": "changing", "refused": "failed", "replaced": "stopped"}
+PUSH_TONES: Final = {"passed": "running", "pending": "changing", "refused": "failed", "replaced": "stopped",
+                    "failed": "failed"}  # fmt: skip
 
 
 @page()

@@ -34,6 +34,8 @@ class WordingForm(forms.Form):
     greeting = forms.CharField(required=False)
     body = forms.CharField(required=False, widget=forms.Textarea({"rows": 7}), help_text="Blank lines part paragraphs.")
     footer = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
+    button = forms.CharField(required=False, help_text="What the button says. Empty: in English, as the mail needs it.")
+    note = forms.CharField(required=False, help_text="Below it, such as until when it works. Empty: in English.")
 
 
 class LanguageForm(forms.Form):
