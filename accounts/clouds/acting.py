@@ -13,6 +13,7 @@ from accounts.clouds.operations import (
     Image,
     KeyPair,
     Network,
+    Operation,
     Order,
     Progress,
     Rate,
@@ -90,6 +91,12 @@ class ActingDriver(Driver, Protocol):
 
     def set_guest_property(self, external_id: str, key: str, value: str | None) -> None:
         """Set what the guest reads by its hypervisor's tools under this key; None takes it away. Others stay."""
+
+    def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
+        """The newest work of this kind that the cloud took on for this server at `since` (aware) or later, for a caller
+        that never heard the answer; `task` reads on with it. None when the cloud shows none or cannot tell: that is no
+        proof that it was not done. Clocks differ: the cloud's own date is compared, so ask with some overlap.
+        """
 
     def task(self, task: Task) -> Progress:
         """How it stands now: one or two calls, never a wait."""

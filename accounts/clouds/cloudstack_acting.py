@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -205,6 +206,9 @@ class Acting(ABC):
         raise Unexpected("No release of CloudStack has guest properties.")  # the table says so above
 
     # --- jobs
+
+    def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
+        return None
 
     def task(self, task: Task) -> Progress:
         held = _read(task.ref)

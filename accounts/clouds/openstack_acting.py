@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -97,6 +98,9 @@ class OpenStack(Snapshots):
         self._accepted(response)
         ref = Ref("delete", external_id, compute.region, request_id(response))
         return Task(ref.text(), external_id)
+
+    def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
+        return None
 
     def task(self, task: Task) -> Progress:
         ref = Ref.read(task.ref)

@@ -199,5 +199,8 @@ class VCloud:
         self._require(Operation.SET_GUEST_PROPERTY)
         self._acting.set_guest_property(external_id, key, value)
 
+    def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
+        return None
+
     def task(self, task: Task) -> Progress:
         return self._tasks.progress(task)
