@@ -124,10 +124,11 @@ class CloudStack(Acting):
             scopes.append(self._scope(_PROJECTS))
         reader = Reader(known)
         for scope in scopes:
-            for page in self._wire.read("listVirtualMachines", reader.split, details=DETAILS, **scope):
-                fresh = [told for told in page if told.external_id not in seen]
-                seen.update(told.external_id for told in fresh)
-                yield reader.facts(fresh)
+            for page in self._wire.read("listVirtualMachines", reader.page, details=DETAILS, **scope):
+                fresh = tuple(one for one in page if one is not None and one.external_id not in seen)
+                seen.update(one.external_id for one in fresh)
+                if fresh:
+                    yield fresh
 
     def server(self, external_id: str) -> ServerFacts | None:
         row = self._row(external_id)
