@@ -20,7 +20,7 @@ from accounts.clouds import cloudstack_rows as rows
 from accounts.clouds.base import ServerFacts, State
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import Row, Wire
-from accounts.clouds.operations import Operation, Order, Phase, Progress, Size, Task
+from accounts.clouds.operations import Operation, Order, Phase, Progress, Size, Snapshot, Task
 from console.lib.faults import Refused, Unexpected, Unreachable
 
 _PATIENCE: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 2.0, 3.0, 5.0)  # seconds between looks at a job on tags
@@ -45,6 +45,9 @@ class Acting(ABC):
 
     @abstractmethod
     def _known(self, external_id: str) -> tuple[Row, ServerFacts]: ...
+
+    @abstractmethod
+    def snapshots(self, external_id: str) -> tuple[Snapshot, ...]: ...
 
     @abstractmethod
     def _zone_id(self, wanted: str) -> str: ...
@@ -170,13 +173,20 @@ class Acting(ABC):
 
     def revert_snapshot(self, external_id: str, snapshot_id: str) -> Task:
         self._may(Operation.REVERT_SNAPSHOT)
+        self._own(external_id, snapshot_id)
         return self._start("revertToVMSnapshot", external_id, vmsnapshotid=snapshot_id)
 
     def delete_snapshot(self, external_id: str, snapshot_id: str) -> Task:
         self._may(Operation.DELETE_SNAPSHOT)
+        self._own(external_id, snapshot_id)
         if self._since("4.2"):
             return self._start("deleteVMSnapshot", external_id, vmsnapshotid=snapshot_id)
         return self._start("deleteSnapshot", external_id, id=snapshot_id)
+
+    def _own(self, external_id: str, snapshot_id: str) -> None:
+        """Refused unless it is a snapshot of this server: the cloud's commands look at the snapshot's id alone."""
+        if all(held.id != snapshot_id for held in self.snapshots(external_id)):
+            raise Refused("This server has no such snapshot.")
 
     def _root_volume(self, external_id: str) -> str:
         volumes = self._wire.all("listVolumes", virtualmachineid=external_id, type="ROOT", listall="true")
