@@ -9,14 +9,14 @@ import time
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from accounts.clouds import cloudstack_capabilities as capabilities
 from accounts.clouds import cloudstack_replies as replies
 from accounts.clouds import cloudstack_rows as rows
 from accounts.clouds.base import Checked, Page, ServerFacts
-from accounts.clouds.cloudstack_acting import Acting
+from accounts.clouds.cloudstack_acting import FARTHEST, Acting
 from accounts.clouds.cloudstack_reading import Reader
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import Row, Wire, listed
@@ -39,7 +39,6 @@ from console.lib.outbound import Transport
 # "all" would bring statistics too, which makes the list up to ten times slower (apache/cloudstack #7911, #8782).
 DETAILS: Final = "nics,servoff,tmpl,iso"
 IDS: Final = 100  # ids in one call, so that its URL stays below 8 KB
-FARTHEST: Final = timedelta(hours=13)
 
 _EVERYTHING: Final = {"listall": "true", "isrecursive": "true"}
 _PROJECTS: Final = _EVERYTHING | {"projectid": "-1"}  # left out, servers of projects are not listed (#4267)
