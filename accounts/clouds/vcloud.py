@@ -93,8 +93,7 @@ class VCloud:
         return self._listing.changes(since)
 
     def sizes(self) -> tuple[Size, ...]:
-        self._require(Operation.SIZES)
-        return self._offers.sizes()
+        self._never(Operation.SIZES)
 
     def images(self) -> tuple[Image, ...]:
         self._require(Operation.IMAGES)

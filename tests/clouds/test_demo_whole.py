@@ -31,7 +31,7 @@ KINDS = {
     ("cloudstack", "4.18"),
     ("vcloud", "1.0"),
     ("vcloud", "1.5"),
-    ("vcloud", "33"),
+    ("vcloud", "vcd"),
 }
 
 

@@ -41,12 +41,7 @@ def another_size(site: Site, server: str) -> Size:
     now = site.facts(server)
     if not site.can(Operation.SIZES):
         return Size("", "", cpus=(now.cpus or 0) + 1, memory_mb=(now.memory_mb or 0) + 1024)
-    had = (now.cpus, now.memory_mb)  # vCloud's records do not say by which size
-    return next(
-        size
-        for size in site.driver().sizes()
-        if size.cpus and size.name != now.size and (size.cpus, size.memory_mb) != had
-    )
+    return next(size for size in site.driver().sizes() if size.cpus and size.name != now.size)
 
 
 # --- reading
