@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts import clouds
 from accounts.models import CloudAccount
 from console.demo import cloudstack, openstack, vcloud
 from console.lib.jobs.rows import JobState
@@ -97,7 +98,9 @@ def test_a_server_lives_from_order_to_deletion(people: People, far: Far) -> None
 
     row = do(people, "stop")
     if far.table[KINDS["stop"].operation].allowed:
-        assert (row.state, row.outcome) == ("done", "Stopped."), row.outcome
+        # vCloud 1.0 cannot ask a guest to shut down and give its resources back, and the outcome says so.
+        told = "Its power was cut" if far.table is clouds.tables("vcloud")["1.0"] else "Stopped."
+        assert (row.state, row.outcome.split(",")[0]) == ("done", told), row.outcome
         server.refresh_from_db()
         assert server.state == "stopped"
     else:

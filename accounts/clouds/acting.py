@@ -95,8 +95,12 @@ class ActingDriver(Driver, Protocol):
 
     def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
         """The newest work of this kind that the cloud took on for this server at `since` (aware) or later, for a caller
-        that never heard the answer; `task` reads on with it. None when the cloud shows none or cannot tell: that is no
-        proof that it was not done. Clocks differ: the cloud's own date is compared, so ask with some overlap.
+        that never heard the answer; `task` reads on with it. Clocks differ, and the cloud's own date is compared: ask
+        with some overlap.
+
+        None when the cloud shows none or cannot tell: no proof that it was not done. Nothing is found again of a
+        create, nor where the task alone does not show how it ends: vCloud's delete and resize, OpenStack's resize,
+        snapshots in OpenStack and CloudStack.
         """
 
     def task(self, task: Task) -> Progress:

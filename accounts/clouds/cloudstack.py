@@ -9,13 +9,14 @@ import time
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from accounts.clouds import cloudstack_capabilities as capabilities
+from accounts.clouds import cloudstack_replies as replies
 from accounts.clouds import cloudstack_rows as rows
 from accounts.clouds.base import Checked, Page, ServerFacts
-from accounts.clouds.cloudstack_acting import Acting
+from accounts.clouds.cloudstack_acting import FARTHEST, Acting
 from accounts.clouds.cloudstack_reading import Reader
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import PAGE, Row, Wire, listed
@@ -38,7 +39,6 @@ from console.lib.outbound import Transport
 # "all" would bring statistics too, which makes the list up to ten times slower (apache/cloudstack #7911, #8782).
 DETAILS: Final = "nics,servoff,tmpl,iso"
 IDS: Final = 100  # ids in one call, so that its URL stays below 8 KB
-FARTHEST: Final = timedelta(hours=13)
 
 _EVERYTHING: Final = {"listall": "true", "isrecursive": "true"}
 _PROJECTS: Final = _EVERYTHING | {"projectid": "-1"}  # left out, servers of projects are not listed (#4267)
@@ -126,10 +126,11 @@ class CloudStack(Acting):
             scopes.append(self._scope(_PROJECTS))
         reader = Reader(known)
         for scope in scopes:
-            for page in self._wire.read("listVirtualMachines", reader.split, details=DETAILS, **scope):
-                fresh = [told for told in page if told.external_id not in seen]
-                seen.update(told.external_id for told in fresh)
-                yield reader.facts(fresh)
+            for page in self._wire.read("listVirtualMachines", reader.page, details=DETAILS, **scope):
+                fresh = tuple(one for one in page if one is not None and one.external_id not in seen)
+                seen.update(one.external_id for one in fresh)
+                if fresh:
+                    yield fresh
 
     def server(self, external_id: str) -> ServerFacts | None:
         row = self._row(external_id)
@@ -246,7 +247,11 @@ class CloudStack(Acting):
         return tuple(rows.snapshot(row) for row in found if row.get("state") not in ("Expunging", "Removed"))
 
     def console_url(self, external_id: str) -> Console:
+        """Since 4.18 by a command; before, out of the console's page. Both hold a ticket that is good for a minute or
+        so, and nothing of the account."""
         self._may(Operation.CONSOLE_URL)
+        if not self._since("4.18"):
+            return Console(replies.console(self._wire.console(external_id)), "ajax")
         held = self._wire.ask("createConsoleEndpoint", virtualmachineid=external_id).get("consoleendpoint")
         given: Mapping[str, Any] = held if isinstance(held, dict) else {}
         url = given.get("url")

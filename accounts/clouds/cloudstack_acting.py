@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+import requests
 
 from accounts.clouds import cloudstack_capabilities as capabilities
 from accounts.clouds import cloudstack_replies as replies
@@ -20,11 +21,21 @@ from accounts.clouds import cloudstack_rows as rows
 from accounts.clouds.base import ServerFacts, State
 from accounts.clouds.cloudstack_replies import Declined
 from accounts.clouds.cloudstack_wire import Row, Wire
-from accounts.clouds.operations import Operation, Order, Phase, Progress, Size, Task
+from accounts.clouds.operations import Operation, Order, Phase, Progress, Size, Snapshot, Task
 from console.lib.faults import Refused, Unexpected, Unreachable
 
 _PATIENCE: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 2.0, 3.0, 5.0)  # seconds between looks at a job on tags
 _HOST_NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+FARTHEST: Final = timedelta(hours=13)  # by which the zone of a management server's clock may lie off ours
+_JOBS: Final = {
+    Operation.START: ("startVirtualMachine", "StartVMCmd"),
+    Operation.STOP: ("stopVirtualMachine", "StopVMCmd"),
+    Operation.REBOOT: ("rebootVirtualMachine", "RebootVMCmd"),
+    Operation.RESET: ("rebootVirtualMachine", "RebootVMCmd"),
+    Operation.RESIZE: ("scaleVirtualMachine", "ScaleVMCmd"),
+    Operation.DELETE: ("destroyVirtualMachine", "DestroyVMCmd"),
+}
+"""Operation → its command, and the class that listAsyncJobs has it ("…StopVMCmdByAdmin" for staff of the cloud)."""
 _PHASES: Final = {0: Phase.RUNNING, 1: Phase.DONE, 2: Phase.FAILED}
 
 
@@ -45,6 +56,9 @@ class Acting(ABC):
 
     @abstractmethod
     def _known(self, external_id: str) -> tuple[Row, ServerFacts]: ...
+
+    @abstractmethod
+    def snapshots(self, external_id: str) -> tuple[Snapshot, ...]: ...
 
     @abstractmethod
     def _zone_id(self, wanted: str) -> str: ...
@@ -170,13 +184,20 @@ class Acting(ABC):
 
     def revert_snapshot(self, external_id: str, snapshot_id: str) -> Task:
         self._may(Operation.REVERT_SNAPSHOT)
+        self._own(external_id, snapshot_id)
         return self._start("revertToVMSnapshot", external_id, vmsnapshotid=snapshot_id)
 
     def delete_snapshot(self, external_id: str, snapshot_id: str) -> Task:
         self._may(Operation.DELETE_SNAPSHOT)
+        self._own(external_id, snapshot_id)
         if self._since("4.2"):
             return self._start("deleteVMSnapshot", external_id, vmsnapshotid=snapshot_id)
         return self._start("deleteSnapshot", external_id, id=snapshot_id)
+
+    def _own(self, external_id: str, snapshot_id: str) -> None:
+        """Refused unless it is a snapshot of this server: the cloud's commands look at the snapshot's id alone."""
+        if all(held.id != snapshot_id for held in self.snapshots(external_id)):
+            raise Refused("This server has no such snapshot.")
 
     def _root_volume(self, external_id: str) -> str:
         volumes = self._wire.all("listVolumes", virtualmachineid=external_id, type="ROOT", listall="true")
@@ -208,7 +229,27 @@ class Acting(ABC):
     # --- jobs
 
     def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
-        return None
+        """Of what names the server as its instance: power, scaling and destruction, but no snapshot.
+
+        As with events, `startdate` means the management server's own clock: `created` decides, which has its zone.
+        """
+        kind = _JOBS.get(operation)
+        if kind is None:
+            return None
+        start = (since.astimezone(UTC) - FARTHEST).strftime("%Y-%m-%d %H:%M:%S")
+        found: list[tuple[datetime, str]] = []
+        for page in self._wire.read("listAsyncJobs", _jobs, startdate=start, listall="true", isrecursive="true"):
+            for row in page:
+                at = rows.when(row.get("created"))
+                # In whole seconds: what began just after `since` may be written as just before it.
+                if (
+                    at is not None
+                    and at >= since.replace(microsecond=0)
+                    and str(row.get("jobinstanceid")) == external_id
+                    and str(row.get("cmd") or "").rpartition(".")[2].startswith(kind[1])
+                ):
+                    found.append((at, str(row["jobid"])))
+        return Task(_written(max(found)[1], kind[0], external_id), external_id) if found else None
 
     def task(self, task: Task) -> Progress:
         held = _read(task.ref)
@@ -269,6 +310,13 @@ def _tagged(external_id: str, values: Mapping[str, str | None]) -> dict[str, str
         if value is not None:
             given[f"tags[{number}].value"] = value
     return given
+
+
+def _jobs(response: requests.Response, secrets: Iterable[str]) -> list[tuple[str, Row]]:
+    """The rows of listAsyncJobs, which have neither an id nor a name but a jobid."""
+    held = replies.body(response, secrets).get("asyncjobs")
+    found = [row for row in held if isinstance(row, dict) and "jobid" in row] if isinstance(held, list) else []
+    return [(str(row["jobid"]), row) for row in found]
 
 
 def _written(job: str, command: str, server_id: str, tags: Mapping[str, str] | None = None) -> str:

@@ -19,7 +19,6 @@ _OLD_SNAPSHOT: Final = no(
     "CloudStack before 4.2 keeps snapshots of the root disk only, and cannot put a disk back to one."
 )
 _NO_RESIZE_STEP: Final = no("CloudStack resizes in one step: there is nothing to confirm or to take back.")
-_NO_CONSOLE: Final = no("CloudStack before 4.18 gives no console address; its own web page has the console.")
 _NO_READ_BACK: Final = no("CloudStack before 4.4 does not give user data back.")
 _NO_TAGS: Final = no("CloudStack before 4.0 has no tags on servers.")
 _NO_EVENT_IDS: Final = no(
@@ -51,7 +50,7 @@ _3: Final[Capabilities] = {
     Operation.REVERT_SNAPSHOT: _OLD_SNAPSHOT,
     Operation.DELETE_SNAPSHOT: UNPROVEN,
     Operation.DELETE: UNPROVEN,
-    Operation.CONSOLE_URL: _NO_CONSOLE,
+    Operation.CONSOLE_URL: only("Start it first.", State.RUNNING, unproven=True),
     Operation.CONSOLE_TEXT: no("CloudStack keeps no text of the console."),
     Operation.METADATA: _NO_TAGS,
     Operation.SET_METADATA: _NO_TAGS,
@@ -72,10 +71,7 @@ _4_17: Final[Capabilities] = {
     Operation.CHANGES: UNPROVEN,
     Operation.RESET: only("Start it first.", State.RUNNING, unproven=True),
 }
-_4_18: Final[Capabilities] = {
-    **_4_17,
-    Operation.CONSOLE_URL: only("Start it first.", State.RUNNING, unproven=True),
-}
+_4_18: Final[Capabilities] = _4_17  # what it brought, a command for a console, the driver looks at
 
 # Oldest first: (the first release of the generation, its name). What is older than all speaks like the oldest.
 _SINCE: Final = (

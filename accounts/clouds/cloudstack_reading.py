@@ -11,7 +11,7 @@ import requests
 
 from accounts.clouds import cloudstack_replies as replies
 from accounts.clouds import cloudstack_rows as rows
-from accounts.clouds.base import Page, Same, ServerFacts
+from accounts.clouds.base import Same, ServerFacts
 from accounts.clouds.cloudstack_wire import Row, listed
 from accounts.clouds.known import KnownRows, Prints
 from console.lib.faults import Unexpected
@@ -48,26 +48,22 @@ class Reader:
         self._known = known
         self._prints = Prints(None, rows)
 
-    def split(self, response: requests.Response, secrets: Iterable[str]) -> list[tuple[str, Told]]:
-        """The rows of a page by external id. Raises the fault that fits."""
+    def page(self, response: requests.Response, secrets: Iterable[str]) -> list[tuple[str, ServerFacts | Same | None]]:
+        """The rows of a page by external id; None for a server that is destroyed. Raises the fault that fits."""
         told: Iterable[Told]
         if self._known is None:
             told = map(_fresh, listed(replies.body(response, secrets)))
         else:
             told = map(self._told, _raw(response, secrets))
-        return [(one.external_id, one) for one in told]
+        return [(one.external_id, self._facts(one)) for one in told]
 
-    def facts(self, page: Iterable[Told]) -> Page:
-        """The servers of a page that are not destroyed."""
-        found: list[ServerFacts | Same] = []
-        for told in page:
-            if isinstance(told, Same):
-                found.append(told)
-            elif (facts := rows.facts(told.row)) is not None:
-                found.append(facts)
-                if self._known is not None:
-                    self._known.noted[facts.external_id] = told.fingerprint
-        return tuple(found)
+    def _facts(self, told: Told) -> ServerFacts | Same | None:
+        if isinstance(told, Same):
+            return told
+        facts = rows.facts(told.row)
+        if facts is not None and self._known is not None:
+            self._known.noted[facts.external_id] = told.fingerprint
+        return facts
 
     def _told(self, raw: msgspec.Raw) -> Told:
         fingerprint = self._prints.of(raw)

@@ -19,6 +19,8 @@ from console.lib.faults import BadCredentials, Fault, Refused, SlowDown, Unexpec
 OF: Final = "CloudStack"
 _LONGEST: Final = 300
 _RETRY: Final = re.compile(r"after\s+(\d{1,9})\s*(ms|milli)", re.IGNORECASE)
+_FRAME: Final = re.compile(r'<frame\b[^>]*\bsrc="([^"]+)"', re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^>]*>")
 _COMMAND: Final = re.compile(r"\bcommand\b", re.IGNORECASE)
 _IDENTITY: Final = re.compile(r"credential|signature|api ?key|log ?in|session", re.IGNORECASE)
 
@@ -37,7 +39,7 @@ def body(response: requests.Response, secrets: Iterable[str] = ()) -> dict[str, 
     try:
         found = orjson.loads(response.content)
     except orjson.JSONDecodeError as error:
-        raise _not_json(response) from error
+        raise not_json(response) from error
     inner = next(iter(found.values())) if isinstance(found, dict) and len(found) == 1 else None
     if inner == []:
         inner = {}
@@ -83,7 +85,17 @@ def words(text: str, secrets: Iterable[str] = ()) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _not_json(response: requests.Response) -> Fault:
+def console(page: str) -> str:
+    """The address in the frame of a console's page. Refused, in the page's own words, when there is none in it."""
+    found = _FRAME.search(page)
+    address = found.group(1).replace("&amp;", "&") if found else ""
+    if address.startswith(("https://", "http://")):
+        return address
+    raise Refused(words(_TAG.sub(" ", page)) or "The cloud gave no console address.")
+
+
+def not_json(response: requests.Response) -> Fault:
+    """What a reply means that is none of the API's."""
     status = response.status_code
     if status == 200 and response.content.lstrip()[:1] == b"{":
         return Unexpected(f"{OF} answered something that is not complete JSON.")

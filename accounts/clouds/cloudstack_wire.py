@@ -31,8 +31,12 @@ Reading = Callable[[requests.Response, Iterable[str]], list[tuple[str, T]]]
 PAGE: Final = 500  # CloudStack's own default for the largest page
 SMALLER: Final = 100
 MOST_PAGES: Final = 500
+RESTARTS: Final = 2
+_COUNT: Final = re.compile(rb'"count"\s*:\s*(\d{1,9})')
 _TOO_LARGE: Final = re.compile(r"page\s?size\b.*\bexceed", re.IGNORECASE | re.DOTALL)
 _FORM: Final = "application/x-www-form-urlencoded; charset=UTF-8"  # the server guesses the body's charset otherwise
+_DENIED: Final = re.compile(r"access denied", re.IGNORECASE)
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 _READS: Final = ("list", "query", "get")
 
 
@@ -71,24 +75,70 @@ class Wire(cs.CloudStack):
         headers = {} if reading else {"Content-Type": _FORM}
         return self._send(kind, given, headers, self.timeout)
 
+    def console(self, machine: str) -> str:
+        """The page with a server's console, as releases before 4.18 serve it beside their API; "" when there is none.
+
+        Signed like a call. Its signature never runs out, since that servlet looks at no `expires` ([SRC]
+        ConsoleProxyServlet.verifyRequest): so the page is read here, and its address is shown to nobody.
+        """
+        where = urlsplit(self.endpoint)
+        address = urlunsplit(where._replace(path=where.path.rpartition("/")[0] + "/console"))
+        text = ""
+        for url_safe in (False, True):  # sources of 3.x compare with a signature in base64 for URLs, unpadded
+            params = {"cmd": "access", "vm": machine, "apikey": str(self.key)}
+            self._sign(params)
+            if url_safe:
+                params["signature"] = params["signature"].translate(_URL_SAFE).rstrip("=")
+            response: requests.Response = self.session.get(address, params=params)
+            if not response.ok:
+                raise replies.not_json(response)
+            text = response.text
+            if not _DENIED.search(text):
+                break
+        return text
+
     def pages(self, command: str, **params: Any) -> Iterator[list[Row]]:
         """Rows of a list command page by page, each id once, until the cloud answers an empty page (twice, when the
         page before was full).
 
-        `count` is never read: it is the page's length in old releases and in some lists of new ones
+        `count` never ends it: it is the page's length in old releases and in some lists of new ones
         (apache/cloudstack #3890, #4191, #5231, #7974). A page that is short is not the end either.
         """
-        return self._walk(command, params, _identified, ignores_pages=False)
+        return (list(page.values()) for page in self._walk(command, params, _identified, ignores_pages=False))
 
     def read(self, command: str, reading: Reading[T], **params: Any) -> Iterator[list[T]]:
-        """As pages, of what `reading` makes of each reply."""
-        return self._walk(command, params, reading, ignores_pages=False)
+        """As pages, of what `reading` makes of each reply; nothing is told before all was read.
+
+        What is deleted meanwhile moves a later row onto a page that was read already. Where `count` counts all, it
+        falls then, and there is another pass, which alone says what there is; where it does not, nothing tells, and
+        whoever misses a row has to ask for it by its id. A cloud that never stands still shows all that any pass saw.
+        """
+        earlier: dict[str, T] = {}
+        for _ in range(RESTARTS + 1):
+            counts: list[tuple[int, int]] = []
+            pages = list(self._walk(command, params, reading, ignores_pages=False, counts=counts))
+            if len({count for count, _ in counts}) < 2 or all(count == rows for count, rows in counts):
+                break
+            earlier |= {key: row for page in pages for key, row in page.items()}
+        else:
+            pages = [earlier]
+        return (list(page.values()) for page in pages)
 
     def all(self, command: str, **params: Any) -> list[Row]:
         """Every row of a short list. Some of these ignore `page` and answer all of it each time: that is the end."""
-        return [row for page in self._walk(command, params, _identified, ignores_pages=True) for row in page]
+        pages = self._walk(command, params, _identified, ignores_pages=True)
+        return [row for page in pages for row in page.values()]
 
-    def _walk(self, command: str, params: Row, reading: Reading[T], *, ignores_pages: bool) -> Iterator[list[T]]:
+    def _walk(
+        self,
+        command: str,
+        params: Row,
+        reading: Reading[T],
+        *,
+        ignores_pages: bool,
+        counts: list[tuple[int, int]] | None = None,
+    ) -> Iterator[dict[str, T]]:
+        """Pages of what is new, by what names it. `counts` gets the cloud's count and the number of rows of each."""
         seen: set[str] = set()
         last: list[str] = []
         page = 1
@@ -110,10 +160,12 @@ class Wire(cs.CloudStack):
                 return
             if ids == last:
                 raise Unexpected(f"{replies.OF} repeats the same page, so its listing cannot be read to the end.")
+            if counts is not None and (counted := _COUNT.search(response.content, 0, 500)):
+                counts.append((int(counted.group(1)), len(rows)))
             fresh = {key: row for key, row in rows if key not in seen}
             seen.update(fresh)
             if fresh:
-                yield list(fresh.values())
+                yield fresh
             last = ids
             page += 1
         raise Unexpected(f"{replies.OF} has more than {MOST_PAGES} pages of this listing.")

@@ -109,7 +109,14 @@ class OpenStack(Snapshots):
         return Task(ref.text(), external_id)
 
     def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
-        return None
+        """Where Nova keeps a record of each action (since Grizzly), of those whose end the server itself shows."""
+        if operation not in tasks.RECORDED:
+            return None
+        compute, response = self._where(external_id, "GET", "/os-instance-actions")
+        if response.status_code != 200:
+            return None
+        request = tasks.newest(self._read(response), operation, since)
+        return Task(Ref(operation.value, external_id, compute.region, request).text(), external_id) if request else None
 
     def task(self, task: Task) -> Progress:
         ref = Ref.read(task.ref)

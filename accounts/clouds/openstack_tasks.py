@@ -4,6 +4,7 @@ the image's status for a snapshot, and os-instance-actions where an ending could
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -27,6 +28,19 @@ GOALS: Final[dict[str, tuple[str, ...]]] = {
     "revert_snapshot": ("ACTIVE", *_OFF),
 }
 """Operation → the statuses in which it is done."""
+
+RECORDED: Final[dict[str, str]] = {
+    "start": "start",
+    "stop": "stop",
+    "reboot": "reboot",
+    "reset": "reboot",
+    "suspend": "suspend",
+    "resume": "resume",
+    "confirm_resize": "confirmResize",
+    "revert_resize": "revertResize",
+}
+"""Operation → what os-instance-actions calls it. A resize and a snapshot are not among them: of those, more than the
+record tells is needed to see how they end."""
 
 _BUSY: Final = frozenset(
     {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD", "UNKNOWN"}
@@ -116,6 +130,21 @@ def failed_inside(ref: Ref, body: dict[str, Any]) -> Progress | None:
     if not isinstance(action, dict) or action.get("message") != "Error":
         return None
     return Progress(Phase.FAILED, "The cloud began it and could not finish it.", server_id=ref.id)
+
+
+def newest(body: dict[str, Any], operation: str, since: datetime) -> str:
+    """The id of the newest request for this in os-instance-actions; "" when there is none since then."""
+    held = body.get("instanceActions")
+    found: list[tuple[datetime, str]] = []
+    for one in held if isinstance(held, list) else ():
+        try:
+            at = datetime.fromisoformat(str(one["start_time"]))
+        except (KeyError, TypeError, ValueError):
+            continue
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)  # Nova writes UTC without saying so
+        if one.get("action") == RECORDED[operation] and at >= since and one.get("request_id"):
+            found.append((at, str(one["request_id"])))
+    return max(found, default=(since, ""))[1]
 
 
 def _has_size(row: dict[str, Any], size: str) -> bool:

@@ -203,7 +203,7 @@ class VCloud:
         self._acting.set_guest_property(external_id, key, value)
 
     def recent_task(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
-        return None
+        return self._tasks.recent(operation, external_id, since)
 
     def task(self, task: Task) -> Progress:
         return self._tasks.progress(task)

@@ -11,7 +11,7 @@ from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.operations import Console, Size, Snapshot, Task
 from accounts.clouds.vcloud_listing import Listing
-from accounts.clouds.vcloud_tasks import DONE, Tasks, Wish, entries
+from accounts.clouds.vcloud_tasks import DONE, Tasks, Wish, cut, entries
 from accounts.clouds.vcloud_wire import Content, Wire
 from console.lib.faults import Refused, SlowDown, Unexpected
 
@@ -48,10 +48,16 @@ class Acting:
         return self.follow(external_id, "power:powerOn", already="4")
 
     def stop(self, external_id: str) -> Task:
-        """Off, and given back: powering off alone leaves it deployed, which still costs and blocks a delete."""
+        """Off, and given back: powering off alone leaves it deployed, which still costs and blocks a delete.
+
+        A guest that can be asked shuts down; when it did not, the next stop cuts the power.
+        """
         vm = self.vm(external_id)
         if address := xml.link(vm, "undeploy"):
-            return self._tasks.post(address, orders.undeploy(self._wire.spoken), server_id=external_id)
+            polite = self._wire.spoken.generation != "1.0" and _listens(vm)
+            action = "shutdown" if polite else "powerOff"
+            task = self._tasks.post(address, orders.undeploy(self._wire.spoken, action), server_id=external_id)
+            return task if polite or vm.get("status") != "4" else cut(task)
         if address := xml.link(vm, "power:powerOff"):
             return self._tasks.post(address, server_id=external_id)
         if vm.get("status") in ("1", "8") and not rows.busy(vm):
@@ -173,6 +179,16 @@ def script(data: bytes) -> str:
     if any(ord(letter) < 32 and letter not in "\t\n\r" for letter in found):
         raise Refused("vCloud takes a script of plain text, and this has control characters in it.")
     return found
+
+
+def _listens(vm: xml.Element) -> bool:
+    """Whether the guest can be asked to shut down: VMware Tools are in it, and it did not fail to only now."""
+    tools = xml.child(vm, "RuntimeInfoSection", "VMWareTools")
+    if not xml.link(vm, "power:shutdown") or (tools is not None and tools.get("version", "") in ("", "0")):
+        return False
+    failed = (task.get("operationName", "") for task in xml.children(vm, "Tasks", "Task")
+              if task.get("status") in ("error", "aborted", "canceled"))  # fmt: skip
+    return not any("undeploy" in name.lower() or "shutdown" in name.lower() for name in failed)
 
 
 def _not_offered(vm: xml.Element, rel: str) -> Refused | SlowDown:

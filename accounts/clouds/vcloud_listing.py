@@ -88,7 +88,7 @@ class Listing:
 
     def records(self, kind: str) -> list[xml.Element]:
         """Every record of the query service of another kind than servers."""
-        return [record for page in self._read(self._wire.query(kind, sort="name")) for record in page]
+        return [record for page in self._read(self._wire.query(kind)) for record in page]
 
     def changes(self, since: datetime) -> tuple[tuple[ServerFacts, ...], frozenset[str]]:
         """By the tasks that ended or began since: records of servers have no date of change. May raise Untold."""
@@ -152,30 +152,42 @@ class Listing:
     def _queried(self, known: KnownRows | None) -> Iterator[Page]:
         wanted = frozenset(map(xml.tail, self.vdcs()))
         reader = Reader(self._wire, self._names(), wanted if self._region else None, known)
-        return reader.pages(self._told(self._wire.query("vm", "isVAppTemplate==false", sort="name"), reader))
+        return reader.pages(self._told(self._wire.query("vm", "isVAppTemplate==false"), reader))
 
     def _read(self, address: str) -> Iterator[list[xml.Element]]:
         return (told.fresh for told in self._told(address))
 
     def _told(self, address: str, reader: Reader | None = None) -> Iterator[Told]:
-        """Records of every page that are new, until no page follows and as many were seen as the cell counts.
+        """Records of every page, each once, of a pass in which the cell counted the same on all pages and listed as
+        many. Until then nothing is told.
 
-        A server that is deleted meanwhile moves later ones onto pages that were read already: then from the start.
+        What is deleted meanwhile moves later records onto pages that were read already, and still stands in what was
+        read: a count that falls is the only sign. So there is another pass, which alone says what there is. A cell that
+        never stands still shows all that any pass saw: what is there all the time hides from none but one or two.
         """
-        seen: set[str] = set()
-        total = 0
+        earlier: dict[str, Told] = {}
         for _ in range(RESTARTS + 1):
-            for page, counted in self._once(address, reader):
-                total = counted
-                same = page.same if seen.isdisjoint(page.same) else [one for one in page.same if one not in seen]
+            seen: set[str] = set()
+            pages: list[Told] = []
+            counts: set[int] = set()
+            for page, total in self._once(address, reader):
+                counts.add(total)
+                same = list(dict.fromkeys(one for one in page.same if one not in seen))
                 seen.update(same)
-                fresh = [record for record in page.fresh if xml.tail(record.get("href", "")) not in seen]
-                seen.update(xml.tail(record.get("href", "")) for record in fresh)
-                if same or fresh:
-                    yield Told(same, fresh)
-            if len(seen) >= total:
+                fresh = {xml.tail(record.get("href", "")): record for record in page.fresh}
+                fresh = {name: record for name, record in fresh.items() if name not in seen}
+                seen.update(fresh)
+                pages.append(Told(same, list(fresh.values())))
+            if len(counts) < 2 and len(seen) >= max(counts, default=0):
+                yield from filter(any, pages)
                 return
-        raise Unexpected(f"The cell counts {total} entries but lists {len(seen)}, so its listing is not complete.")
+            earlier |= {one: Told([one], []) for page in pages for one in page.same}
+            earlier |= {xml.tail(one.get("href", "")): Told([], [one]) for page in pages for one in page.fresh}
+        if len(earlier) < total:
+            raise Unexpected(
+                f"The cell counts {total} entries but lists {len(earlier)}, so its listing is not complete."
+            )
+        yield from earlier.values()
 
     def _once(self, address: str, reader: Reader | None) -> Iterator[tuple[Told, int]]:
         read: set[str] = set()

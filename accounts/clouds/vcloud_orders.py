@@ -109,13 +109,14 @@ def computer_name(name: str) -> str:
     return "" if host.isdigit() else host
 
 
-def undeploy(spoken: Spoken) -> Content:
-    """Off for good: nothing is kept, and what it held is given back."""
+def undeploy(spoken: Spoken, action: str = "powerOff") -> Content:
+    """Off for good: nothing is kept, and what it held is given back. `action`: powerOff, or shutdown to ask the guest
+    first; 1.0 knows none."""
     if spoken.generation == "1.0":
         body = f'<UndeployVAppParams xmlns="{spoken.namespace}" saveState="false"/>'
     else:
         body = (
-            f'<UndeployVAppParams xmlns="{spoken.namespace}"><UndeployPowerAction>powerOff</UndeployPowerAction>'
+            f'<UndeployVAppParams xmlns="{spoken.namespace}"><UndeployPowerAction>{action}</UndeployPowerAction>'
             "</UndeployVAppParams>"
         )
     return Content("undeployVAppParams", body)

@@ -8,8 +8,9 @@ remembered, so a poll that is repeated or a worker that is killed does nothing t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -18,14 +19,31 @@ from accounts.clouds import vcloud_orders as orders
 from accounts.clouds import vcloud_replies as replies
 from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
-from accounts.clouds.operations import Phase, Progress, Task
+from accounts.clouds.operations import Operation, Phase, Progress, Task
 from accounts.clouds.vcloud_wire import Content, Wire
 from console.lib.faults import Refused, SlowDown, Unexpected, Unreachable
 
 DONE: Final = "done:"
 LONGEST: Final = 7200.0  # seconds in which the steps of one wish must be done
+MOST_PAGES: Final = 20  # of tasks that are looked through for a lost one
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "start": ("vappDeploy", "vappPowerOn"),
+    "resume": ("vappDeploy", "vappPowerOn"),
+    "stop": ("vappUndeployPowerOff", "vappShutdownGuest", "vappPowerOff"),
+    "reboot": ("vappRebootGuest",),
+    "reset": ("vappReset",),
+    "suspend": ("vappSuspend", "vappUndeploySuspend"),
+    "rename": ("vappUpdateVm",),
+    "snapshot": ("vappCreateSnapshot",),
+    "revert_snapshot": ("vappRevertToCurrentSnapshot",),
+    "delete_snapshot": ("vappRemoveAllSnapshots",),
+}
+"""Operation → what a cell may call its task ([KNOW]; no real cell was asked). Without those that are several tasks."""
+
 _PATIENCE: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0, 2.0, 3.0, 5.0)  # seconds between looks at a task that is waited for
 
+_CUT: Final = "cut:"  # in front of the address of a task that powers a running server off
+_HARD: Final = "Its power was cut, since vCloud had no way to ask its system to shut down."
 _STEPS: Final = "steps:"
 _FINISHED: Final = Progress(Phase.DONE, percent=100)
 _RUNNING: Final = Progress(Phase.RUNNING)
@@ -108,6 +126,9 @@ class Tasks:
         """How it stands. A task that the cell has forgotten is done as far as the server shows it."""
         if task.ref == DONE:
             return Progress(Phase.DONE, percent=100, server_id=task.server_id)
+        if task.ref.startswith(_CUT):
+            told = self._look(task.ref[len(_CUT) :], task.server_id)
+            return replace(told, words=_HARD) if told.phase is Phase.DONE else told
         if not task.ref.startswith(_STEPS):
             return self._look(task.ref, task.server_id)
         try:
@@ -144,6 +165,26 @@ class Tasks:
         if status in ("queued", "preRunning", "running"):
             return Progress(Phase.RUNNING, percent=min(percent, 100) if percent is not None else None, server_id=server)
         return Progress(Phase.FAILED, failure(found), percent, server)
+
+    def recent(self, operation: Operation, external_id: str, since: datetime) -> Task | None:
+        """By the query service, of deeds that are one task. 1.0 has none, and names no task for programs."""
+        names = NAMES.get(operation, ())
+        if not names or self._wire.spoken.generation == "1.0":
+            return None
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        address = self._wire.query("task", f"startDate=ge={moment}")
+        found: list[tuple[datetime, str]] = []
+        for _ in range(MOST_PAGES):
+            page = xml.named(self._wire.get(address), "QueryResultRecords")
+            for record in xml.children(page, "TaskRecord"):
+                at = xml.moment(record.get("startDate", ""))
+                mine = xml.tail(record.get("object", "")) == external_id and record.get("name", "") in names
+                if mine and at is not None and at >= since.replace(microsecond=0):
+                    found.append((at, record.get("href", "")))
+            address = xml.link(page, "nextPage")
+            if not address:
+                break
+        return Task(max(found)[1], external_id) if found else None
 
     # --- steps
 
@@ -230,6 +271,11 @@ class Tasks:
         if not on:
             raise Refused("The server was created, but the cloud offers no way to start it.")
         return self._do("POST", on)
+
+
+def cut(task: Task) -> Task:
+    """The same, of which it is told at its end that the power was cut."""
+    return task if task.ref == DONE else replace(task, ref=_CUT + task.ref)
 
 
 def taken(found: xml.Element) -> tuple[str, str]:

@@ -202,11 +202,12 @@ class Wire:
             address: name or xml.tail(address) for org in self.orgs() for name, address in xml.links(org, "down", "vdc")
         }
 
-    def query(self, kind: str, *filters: str, sort: str = "") -> str:
+    def query(self, kind: str, *filters: str) -> str:
         """The address of the first page of the query service's records of a kind, since 1.5.
 
+        In the cell's own order, which is by database id: a name may stand twice, and equals come in any order.
         [DOC] 1.5 table 9-3: pages of at most 128, and an administrator may have cut that further.
         """
         base = xml.link(self.start, "down", "query.queryList") or f"{self.spoken.root}/query"
         narrowed = f"&filter={';'.join(filters)}" if filters else ""
-        return f"{base}?type={kind}&format=records&page=1&pageSize=128{narrowed}" + (f"&sortAsc={sort}" if sort else "")
+        return f"{base}?type={kind}&format=records&page=1&pageSize=128{narrowed}"

@@ -186,3 +186,16 @@ def test_a_cloud_that_demands_post_and_timestamps_gets_them() -> None:
     with serving("4.20.0.0", 25) as (site, driver):
         site.cloud.enforce_post = True
         assert ended(driver, driver.stop(running(driver))).phase is Phase.DONE
+
+
+@pytest.mark.parametrize("version", ["3.0.7", "4.11.2.0", "4.20.0.0"])
+def test_a_console_address_holds_nothing_of_the_account(version: str) -> None:
+    with serve(Cloud.sized(4, version=version)) as site:
+        running, off = list(site.cloud.machines)[0], list(site.cloud.machines)[3]
+        driver = opened(site.url, credentials=site.cloud.credentials)
+        address = driver.console_url(running).url
+        assert "token=" in address
+        for own in (site.cloud.api_key, site.cloud.secret_key, "signature"):
+            assert own not in address
+        with pytest.raises(Refused, match=r"console"):
+            driver.console_url(off)

@@ -28,15 +28,38 @@ from tests.clouds.vcloud_account import (
 from tests.clouds.vcloud_truth import faults
 
 
-def test_a_real_stop_undeploys_with_power_off(replay: Replay) -> None:
+def undeployed(replay: Replay, document: str) -> tuple[Task, str]:
+    """The task of a stop, and how it was asked for."""
     new_cell(replay)
-    replay.say("GET", "/api/vApp/vm-a", said(vm(replay, "power:powerOff", "undeploy")))
+    replay.say("GET", "/api/vApp/vm-a", said(document))
     replay.say("POST", "/do/undeploy", said(TASK.format(replay.url), 202))
     task = opened(replay.url).stop("vm-a")
-    assert task.ref == f"{replay.url}/api/task/1"
     assert asked(replay, "/do/power:powerOff") == 0
-    assert "<UndeployPowerAction>powerOff</UndeployPowerAction>" in replay.bodies[-1]
     assert replay.headers[-1]["Content-Type"] == "application/vnd.vmware.vcloud.undeployVAppParams+xml"
+    return task, replay.bodies[-1].partition("<UndeployPowerAction>")[2].partition("<")[0]
+
+
+def test_a_stop_asks_the_guest_to_shut_down_and_undeploys(replay: Replay) -> None:
+    task, action = undeployed(replay, vm(replay, "power:powerOff", "power:shutdown", "undeploy"))
+    assert (task.ref, action) == (f"{replay.url}/api/task/1", "shutdown")
+
+
+@pytest.mark.parametrize(
+    ("links", "inside"),
+    [
+        (("power:powerOff", "undeploy"), ""),
+        (("power:shutdown", "undeploy"), '<RuntimeInfoSection><VMWareTools version="0"/></RuntimeInfoSection>'),
+        (("power:shutdown", "undeploy"), '<Tasks><Task status="error" operationName="vappUndeployPowerOff"/></Tasks>'),
+    ],
+)
+def test_where_the_guest_cannot_be_asked_the_power_is_cut_and_the_end_says_so(
+    replay: Replay, links: tuple[str, ...], inside: str
+) -> None:
+    task, action = undeployed(replay, vm(replay, *links).replace("</Vm>", f"{inside}</Vm>"))
+    assert action == "powerOff"
+    replay.say("GET", "/api/task/1", said(TASK.format(replay.url).replace("running", "success")))
+    told = opened(replay.url).task(Task(task.ref, "vm-a"))
+    assert (told.phase, told.words.split(",")[0]) == (Phase.DONE, "Its power was cut")
 
 
 def test_stopping_what_is_off_and_given_back_is_done_at_once(replay: Replay) -> None:

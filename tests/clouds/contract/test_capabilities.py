@@ -9,7 +9,7 @@ from accounts.clouds import State
 from accounts.clouds.operations import Operation, Phase, Progress, Task
 from console.lib.faults import Refused, SlowDown
 from tests.clouds.contract import versions
-from tests.clouds.contract.exercises import EXERCISES, ask
+from tests.clouds.contract.exercises import EXERCISES, ask, snapshot
 from tests.clouds.contract.sites import Site
 from tests.clouds.contract.versions import EACH_GENERATION
 
@@ -79,3 +79,23 @@ def test_in_another_state_the_cloud_refuses_in_words(site: Site, operation: Oper
                 continue
         assert " " in words
         assert site.facts(server).state is state, "refused, and something happened nevertheless"
+
+
+@EACH_GENERATION
+def test_a_snapshot_of_another_server_is_out_of_reach(site: Site) -> None:
+    if not site.can(Operation.SNAPSHOT):
+        return
+    site.clear()
+    mine, theirs = site.add("mine", State.STOPPED), site.add("theirs")
+    snapshot(site, theirs)
+    site.pass_by()
+    (kept,) = site.driver().snapshots(theirs)
+    received = len(site.requests)
+    if site.can(Operation.REVERT_SNAPSHOT):
+        with pytest.raises(Refused, match="no such snapshot"):
+            site.driver().revert_snapshot(mine, kept.id)
+    with pytest.raises(Refused, match="no such snapshot"):
+        site.driver().delete_snapshot(mine, kept.id)
+    asked = [(method, path) for method, path in list(site.requests)[received:] if site.deeds in path]
+    assert {method for method, _ in asked} <= {"GET"}
+    assert site.driver().snapshots(theirs) == (kept,)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
 
 from accounts.clouds import State
 from accounts.clouds.base import ServerFacts
@@ -159,3 +162,33 @@ def test_what_two_processes_follow_is_done_once(site: Site) -> None:
     assert site.driver().task(Task(task.ref)).phase is Phase.DONE
     asked = [path for method, path in list(site.requests)[received:] if method == "POST" and site.deed in path]
     assert len(asked) == 1
+
+
+RECALLED = [Operation.START, Operation.STOP, Operation.REBOOT, Operation.SUSPEND]
+"""Of each kind of task that a cloud tells of afterwards."""
+
+
+def recalls(site: Site) -> bool:
+    """Whether the cloud keeps a record of what it was asked."""
+    return site.generation == "modern" or site.platform == "cloudstack" or site.generation in ("1.5", "5.1", "vcd")
+
+
+@pytest.mark.parametrize("operation", RECALLED, ids=lambda operation: operation.value)
+def test_a_task_whose_answer_was_lost_is_found_again(site: Site, operation: Operation) -> None:
+    if not site.can(operation):
+        return
+    state = State.STOPPED if operation is Operation.START else State.RUNNING
+    server, other = site.add("web-1", state), site.add("web-2", state)
+    before = site.clock.now
+    site.pass_by(timedelta(minutes=1))
+    assert site.driver().recent_task(operation, server, before) is None
+    getattr(site.driver(), operation.value)(server)  # and its answer is heard by nobody
+    found = site.driver().recent_task(operation, server, before)
+    assert (found is not None) is recalls(site)
+    assert site.driver().recent_task(operation, other, before) is None
+    assert site.driver().recent_task(Operation.RENAME, server, before) is None
+    assert site.driver().recent_task(operation, server, site.clock.now + timedelta(minutes=1)) is None
+    if found is not None:
+        assert found.server_id == server
+        assert site.driver().task(Task(found.ref)).phase is Phase.RUNNING
+        assert site.done(found).server_id == server
