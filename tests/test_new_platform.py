@@ -116,7 +116,9 @@ def test_a_pushed_account_is_verified_and_its_servers_are_found_by_those_who_may
     assert rows(people.browser(people.alice).get("/servers/", {"q": "platform:openstack"})) == []
     assert rows(people.browser(people.charlie).get("/servers/", {"q": "platform:fake"})) == []
     server = Server.objects.get(name="fake-web")
-    assert "Fake Cloud" in text(people.browser(people.alice).get(f"/servers/{server.pk}/"))
+    for address in (f"/servers/{server.pk}/", f"/accounts/{account.pk}/"):
+        assert "Fake Cloud" in text(people.browser(people.alice).get(address))
+        assert people.browser(people.charlie).get(address).status_code == 404
 
 
 @pytest.mark.usefixtures("endpoint")
@@ -155,3 +157,11 @@ def test_every_entry_is_whole(word: str) -> None:
     assert platform.title
     assert platform.forms and all(form.needed for form in platform.forms)
     assert clouds.tables(word)
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_the_page_that_orders_a_server_tells_why_it_cannot(people: People) -> None:
+    account = pushed(people, badge=BADGE)
+    ordering = people.browser(people.alice).get("/servers/new", {"account": account.pk})
+    assert ordering.status_code == 200
+    assert fakecloud.NO_MORE.reason in text(ordering)
