@@ -30,23 +30,11 @@ from console.lib.outbound import Transport
 from console.lib.seal import SealBroken
 from providers import events, quotas
 from providers.models import CloudEndpoint, Customer, Provider
+from providers.platforms import PLATFORMS
 
 log = structlog.get_logger(__name__)
 
 SYNC: Final = "accounts.sync"  # the task that verifies, lists and writes (servers/tasks.py)
-
-# Each platform's forms: (needed, allowed besides).
-_FORMS: Final[dict[str, tuple[tuple[frozenset[str], frozenset[str]], ...]]] = {
-    "openstack": (
-        (frozenset({"username", "password", "project"}), frozenset({"user_domain", "project_domain"})),
-        (frozenset({"application_credential_id", "application_credential_secret"}), frozenset()),
-    ),
-    "cloudstack": ((frozenset({"api_key", "secret_key"}), frozenset()),),
-    "vcloud": (
-        (frozenset({"username", "org", "password"}), frozenset()),
-        (frozenset({"api_token", "org"}), frozenset()),
-    ),
-}
 
 
 class Replaced(Exception):
@@ -283,12 +271,10 @@ def check(provider: UUID | None, endpoint: CloudEndpoint, version: int, credenti
         raise Wrong({"endpoint": ["This provider has no such endpoint. GET endpoints lists those it has."]})
     if not 1 <= version < 2**63:
         raise Wrong({"version": ["The version is a whole number from 1 on that only grows."]})
-    forms = _FORMS[endpoint.platform]
-    if any(needed <= credentials.keys() <= needed | allowed for needed, allowed in forms):
-        return
-    listed = [", ".join([*sorted(needed), *(f"{key}?" for key in sorted(more))]) for needed, more in forms]
-    wanted = " or ".join(f"{{{form}}}" for form in listed)
-    raise Wrong({"credentials": [f"{endpoint.get_platform_display()} takes {wanted}."]})
+    forms = PLATFORMS[endpoint.platform].forms
+    if not any(form.fits(frozenset(credentials)) for form in forms):
+        wanted = " or ".join(map(str, forms))
+        raise Wrong({"credentials": [f"{endpoint.get_platform_display()} takes {wanted}."]})
 
 
 def _take(account: CloudAccount, version: int, credentials: dict[str, str], actor: audit.Actor) -> bool:

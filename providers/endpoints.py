@@ -15,6 +15,7 @@ from django.db import transaction
 from console.lib import audit
 from console.lib.denials import Wrong
 from providers.models import CloudEndpoint, Provider
+from providers.platforms import PLATFORMS
 
 
 def register(
@@ -48,8 +49,8 @@ def register(
         "name": name or slug,
     }
     wrong = faults(url=url, allow_http=allow_http, networks=networks, ca=ca)
-    if platform not in CloudEndpoint.Platform.values:
-        wrong["platform"] = [f"Write one of {', '.join(CloudEndpoint.Platform.values)}."]
+    if platform not in PLATFORMS:
+        wrong["platform"] = [f"Write one of {', '.join(PLATFORMS)}."]
     try:
         validate_slug(slug)
     except ValidationError:

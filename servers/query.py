@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+
+from providers.platforms import PLATFORMS
 
 STATES = ("running", "stopped", "suspended", "changing", "failed", "unknown")
 AGENTS = ("managed", "missing", "pending", "offline", "off")
-PLATFORMS = ("openstack", "cloudstack", "vcloud")
 LISTED = ("yes", "no")
 
-KEYS: dict[str, tuple[str, ...]] = {  # the values of each key; none: any text
+KEYS: dict[str, Collection[str]] = {  # the values of each key; none: any text
     "state": STATES,
     "agent": AGENTS,
     "account": (),
-    "platform": PLATFORMS,
+    "platform": PLATFORMS.keys(),
     "ip": (),
     "name": (),
     "id": (),
@@ -153,9 +154,9 @@ def _values(text: str, at: int, key: str) -> tuple[tuple[str, ...], int]:
     while True:
         value, at = _value(text, at, ends="," if key else "")
         if not value:
-            example = KEYS[key.lower()][:1] or ("10.0.0." if key.lower() == "ip" else "web",) if key else ("web",)
+            example = next(iter(KEYS.get(key.lower(), ())), "10.0.0." if key.lower() == "ip" else "web")
             here = f'after "{key}:"' if key else "between the quotes"
-            raise QueryError(f"Write something {here}, such as {f'{key}:' if key else ''}{example[0]}.")
+            raise QueryError(f"Write something {here}, such as {f'{key}:' if key else ''}{example}.")
         values.append(_checked(key.lower(), value))
         if not (key and at < len(text) and text[at] == ","):
             break
@@ -202,7 +203,7 @@ def _checked(key: str, value: str) -> str:
     return value
 
 
-def _listed(words: tuple[str, ...] | dict[str, tuple[str, ...]]) -> str:
+def _listed(words: Collection[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if isinstance(words, dict) else f"{', '.join(first)} or {last}"
 

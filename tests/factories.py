@@ -34,7 +34,7 @@ class EndpointFactory(factory.django.DjangoModelFactory):
     provider = factory.SubFactory(ProviderFactory)
     slug = "essex-lab"
     name = "Essex Lab"
-    platform = CloudEndpoint.Platform.OPENSTACK
+    platform = "openstack"
     url = "http://127.0.0.1:9/"
     networks = ["127.0.0.0/8"]
     allow_http = True

@@ -18,7 +18,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 
 def values(key: str) -> st.SearchStrategy[str]:
     if KEYS.get(key):
-        return st.sampled_from(KEYS[key])
+        return st.sampled_from([*KEYS[key]])
     return st.from_regex(r"[0-9a-f.:]{1,20}", fullmatch=True) if key == "ip" else TEXT
 
 

@@ -12,7 +12,6 @@ from accounts.clouds.cloudstack import CloudStack
 from accounts.models import CloudAccount
 from console.demo.cloudstack import Cloud, Site, serve
 from console.lib.jobs.rows import JobState
-from providers.models import CloudEndpoint
 from servers import sync
 from servers.models import Server
 from tests.factories import AccountFactory
@@ -31,9 +30,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.fixture
 def account(site: Site) -> CloudAccount:
-    platform = CloudEndpoint.Platform.CLOUDSTACK
     made: CloudAccount = AccountFactory(
-        endpoint__platform=platform, endpoint__url=site.url, endpoint__networks=["127.0.0.1/32"]
+        endpoint__platform="cloudstack", endpoint__url=site.url, endpoint__networks=["127.0.0.1/32"]
     )
     made.close_pending(site.cloud.credentials, 1)
     made.save()

@@ -15,7 +15,6 @@ from console.demo import cloudstack as cloudstack_demo
 from console.demo.openstack import Cloud, Site, serve
 from console.demo.wire import Request
 from console.lib.jobs.rows import JobState
-from providers.models import CloudEndpoint
 from servers import confirming, sync
 from servers.models import Server
 from tests.farclouds import account_at
@@ -89,8 +88,7 @@ def test_cloudstack_loses_no_live_server_when_one_is_deleted_between_two_pages(
     with cloudstack_demo.serve(cloudstack_demo.Cloud.sized(0, version)) as site:
         for number in range(18):
             site.cloud.add(f"web-{number}")
-        platform = CloudEndpoint.Platform.CLOUDSTACK
-        account = account_at(site, endpoint__platform=platform, endpoint__networks=["127.0.0.1/32"])  # type: ignore[arg-type]
+        account = account_at(site, endpoint__platform="cloudstack", endpoint__networks=["127.0.0.1/32"])  # type: ignore[arg-type]
         assert sync.now(account).state == JobState.DONE
         deleted: list[str] = []
 

@@ -9,7 +9,6 @@ import pytest
 from accounts.models import CloudAccount
 from console.demo.vcloud import Cloud, Site, serve
 from console.lib.jobs.rows import JobState
-from providers.models import CloudEndpoint
 from servers import sync
 from servers.models import Server
 from tests.clouds.vcloud_account import ended, opened
@@ -28,7 +27,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 @pytest.fixture
 def account(site: Site) -> CloudAccount:
     made: CloudAccount = AccountFactory(
-        endpoint__platform=CloudEndpoint.Platform.VCLOUD, endpoint__url=site.url, endpoint__networks=["127.0.0.1/32"]
+        endpoint__platform="vcloud", endpoint__url=site.url, endpoint__networks=["127.0.0.1/32"]
     )
     made.close_pending(site.cloud.credentials, 1)
     made.save()

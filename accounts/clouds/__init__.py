@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any
 
 from accounts.clouds.base import Address, Checked, Driver, Page, Same, ServerFacts, State
 from accounts.clouds.operations import Capabilities
 from console.lib.faults import Unexpected
 from console.lib.outbound import Transport
-
-# Dotted paths, so that a process pays only for the client libraries it uses.
-_DRIVERS: Final = {
-    "openstack": "accounts.clouds.openstack_acting:OpenStack",
-    "cloudstack": "accounts.clouds.cloudstack:CloudStack",
-    "vcloud": "accounts.clouds.vcloud:VCloud",
-}
+from providers.platforms import PLATFORMS
 
 
 def open(
@@ -34,28 +28,33 @@ def open(
     without a driver, BadCredentials when the credentials lack a part.
     """
     try:
-        module, _, name = _DRIVERS[platform].partition(":")
+        build = _at(PLATFORMS[platform].driver)
     except KeyError:
-        raise Unexpected(f"There is no driver for {platform!r}. Known: {', '.join(sorted(_DRIVERS))}.") from None
-    build = getattr(import_module(module), name)
+        raise Unexpected(f"There is no driver for {platform!r}. Known: {', '.join(sorted(PLATFORMS))}.") from None
     driver: Driver = build(url=url, credentials=credentials, version=version, region=region, transport=transport)
     return driver
 
 
 def platforms() -> tuple[str, ...]:
     """The platforms that have a driver."""
-    return tuple(_DRIVERS)
+    return tuple(PLATFORMS)
 
 
 def tables(platform: str) -> Mapping[str, Capabilities]:
     """Generation (Checked.generation) → what a cloud of it can do, the oldest first."""
-    found: Mapping[str, Capabilities] = import_module(f"accounts.clouds.{platform}_capabilities").CAPABILITIES
+    found: Mapping[str, Capabilities] = _at(PLATFORMS[platform].tables)
     return found
 
 
 def capabilities(platform: str, generation: str) -> Capabilities | None:
     """What a cloud of this generation can do; None while that is not known. Makes no call."""
-    return tables(platform).get(generation) if platform in _DRIVERS else None
+    return tables(platform).get(generation) if platform in PLATFORMS else None
+
+
+def _at(path: str) -> Any:
+    """What stands under this name in this module ("module:name")."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
 
 
 __all__ = [

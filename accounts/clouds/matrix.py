@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from accounts import clouds
 from accounts.clouds.operations import Capability, Operation
+from providers.platforms import PLATFORMS
 
-_TITLES = {"openstack": "OpenStack", "cloudstack": "CloudStack", "vcloud": "vCloud"}
 _HEAD = """# What each cloud can do
 
 Made by `manage.py cloud_matrix` from the tables that the console itself asks (`accounts/clouds/*_capabilities.py`); a
@@ -28,7 +28,7 @@ def markdown() -> str:
 def _platform(name: str) -> str:
     tables = clouds.tables(name)
     lines = [
-        f"## {_TITLES[name]}",
+        f"## {PLATFORMS[name].title}",
         "",
         "| operation | " + " | ".join(tables) + " |",
         "| --- |" + " --- |" * len(tables),

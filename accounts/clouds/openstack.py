@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -20,8 +20,8 @@ from accounts.clouds import openstack_signin as signin
 from accounts.clouds.base import Checked, Page, ServerFacts
 from accounts.clouds.known import KnownRows
 from accounts.clouds.openstack_calls import NOVA, Calls
-from accounts.clouds.openstack_reading import Fresh, Names, Reader, Told
-from accounts.clouds.operations import Operation, require
+from accounts.clouds.openstack_reading import Fresh, Names, Reader, Seen, Told
+from accounts.clouds.operations import Operation, Untold, require
 from console.lib.faults import Refused, Unexpected
 
 PAGE: Final = 1000  # Nova's own default for the largest page; a smaller cap on its side is fine
@@ -56,7 +56,7 @@ class Listing(Calls):
         return Checked(f"{way}, Nova {' and '.join(spoken)}", self._generation())
 
     def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
-        seen: set[str] = set()
+        seen = Seen()
         for compute in self._signed_in():
             reader = self._reader(compute, known)
             for page in self._pages(compute, reader, seen):
@@ -67,13 +67,15 @@ class Listing(Calls):
         require(self.capabilities(), Operation.CHANGES)
         changed: list[ServerFacts] = []
         gone: set[str] = set()
-        seen: set[str] = set()
+        seen = Seen()
         for compute in self._signed_in():
             at = since.astimezone(UTC)
             # Nova v1.0 reads seconds; v1.1 and later ISO, and refuse the other.
             asked = str(int(at.timestamp())) if compute.version == "v1.0" else at.strftime("%Y-%m-%dT%H:%M:%SZ")
             reader = self._reader(compute)
             for page in self._pages(compute, reader, seen, {"changes-since": asked}):
+                if seen.numbering and len(self._signed_in()) > 1:
+                    raise Untold  # whether a number of one region is another server's elsewhere, a whole list shows
                 deleted = {told.external_id for told in page if isinstance(told, Fresh) and told.row.deleted}
                 gone |= deleted
                 alive = [told for told in page if told.external_id not in deleted]
@@ -81,8 +83,8 @@ class Listing(Calls):
         return tuple(changed), frozenset(gone)
 
     def server(self, external_id: str) -> ServerFacts | None:
-        for compute in self._signed_in():
-            response = self._get(f"{compute.url}/servers/{quote(external_id, safe='')}")
+        for compute in self._homes(external_id):
+            response = self._get(self._server_url(compute, external_id))
             if response.status_code == 404:
                 continue
             row = rows.read(replies.decoded(response, _ONE, NOVA, self._secrets).server)
@@ -103,7 +105,7 @@ class Listing(Calls):
         return Names(lambda: self._flavors(compute), lambda: self._images(compute))
 
     def _pages(
-        self, compute: signin.Compute, reader: Reader, seen: set[str], query: _Query = _NO_QUERY
+        self, compute: signin.Compute, reader: Reader, seen: Seen, query: _Query = _NO_QUERY
     ) -> Iterator[list[Told]]:
         """Rows of every page that are new to `seen`, until the cloud answers an empty page.
 
@@ -136,7 +138,7 @@ class Listing(Calls):
             doubtful = len(listed) in (PAGE, longest)
             longest = max(longest, len(listed))
             page = reader.split(listed)
-            fresh = _fresh(page, seen)
+            fresh = seen.fresh(page, compute)
             last = page[-1].external_id
             if last == marker:
                 raise Unexpected("The compute API repeats the same page, so its listing cannot be read to the end.")
@@ -146,7 +148,7 @@ class Listing(Calls):
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
     def _pages_by_offset(
-        self, compute: signin.Compute, reader: Reader, seen: set[str], query: _Query
+        self, compute: signin.Compute, reader: Reader, seen: Seen, query: _Query
     ) -> Iterator[list[Told]]:
         """Nova v1.0 pages by offset and answers a marker with the first page again (diablo.txt, limit=1&marker=2).
         Each page begins with the last row of the one before it; when that one moved up, the listing starts again."""
@@ -155,7 +157,7 @@ class Listing(Calls):
             offset = {"offset": str(read - 1)} if read else {}
             page = reader.split(self._listed(compute, {"limit": str(PAGE), **query, **offset}) or [])
             first = page[0].external_id if page else ""
-            if read and first not in seen:
+            if read and first not in seen.ids:
                 restarts = _again(restarts)
                 read, last = 0, ""
                 continue
@@ -165,7 +167,7 @@ class Listing(Calls):
                 raise Unexpected("The compute API repeats the same page, so its listing cannot be read to the end.")
             read += len(page) - (1 if read else 0)
             last = page[-1].external_id
-            if fresh := _fresh(page, seen):
+            if fresh := seen.fresh(page, compute):
                 yield fresh
         raise Unexpected(f"The compute API has more than {MOST_PAGES} pages of servers.")
 
@@ -216,16 +218,6 @@ class Listing(Calls):
                 return list(found.values())
             marker = str(listed[-1]["id"])
         raise Unexpected(f"{of} has more than {MOST_PAGES} pages of {words}.")
-
-
-def _fresh(page: list[Told], seen: set[str]) -> list[Told]:
-    fresh = []
-    for told in page:
-        external_id = told.external_id
-        if external_id not in seen:
-            seen.add(external_id)
-            fresh.append(told)
-    return fresh
 
 
 def _again(restarts: int) -> int:

@@ -146,12 +146,26 @@ class Calls:
     def _server_url(self, compute: signin.Compute, external_id: str) -> str:
         return f"{compute.url}/servers/{quote(external_id, safe='')}"
 
+    def _homes(self, external_id: str) -> tuple[signin.Compute, ...]:
+        """The regions to ask for a server, in order: all of them, or for a number the one that has it.
+
+        Nova numbers its servers before Essex, in each region anew: Refused when two regions have that number."""
+        computes = self._signed_in()
+        if len(computes) == 1 or not external_id.isdecimal():
+            return computes
+        apart = {compute.url: compute for compute in computes}.values()  # a region may stand there by two names
+        replies_of = [(compute, self._get(self._server_url(compute, external_id))) for compute in apart]
+        having = [compute for compute, reply in replies_of if reply.status_code != 404 and self._accepted(reply)]
+        if len(having) > 1:
+            raise signin.alike(having[0], having[1])
+        return tuple(having) or computes
+
     def _where(
         self, external_id: str, method: str, suffix: str = "", minor: int = 0, **more: Any
     ) -> tuple[signin.Compute, requests.Response]:
         """A call about one server, in the region that has it: (region's API, reply). 404 when none has it.
         A region that answers 404 did nothing, so asking the next one repeats nothing. `minor`: the 2.N wanted."""
-        for compute in self._signed_in():
+        for compute in self._homes(external_id):
             asked = self._minor(compute, minor) if minor else 0
             response = self._request(method, self._server_url(compute, external_id) + suffix, asked, **more)
             if response.status_code != 404:

@@ -9,6 +9,7 @@ import msgspec
 from accounts.clouds import openstack_rows as rows
 from accounts.clouds.base import Page, Same, ServerFacts
 from accounts.clouds.known import KnownRows, Prints
+from accounts.clouds.openstack_signin import Compute, alike
 
 
 class Fresh(msgspec.Struct, gc=False):
@@ -23,6 +24,28 @@ class Fresh(msgspec.Struct, gc=False):
 
 
 Told = Fresh | Same
+
+
+class Seen:
+    """What a listing has shown so far, of all regions: each server comes once."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.numbering: Compute | None = None  # the region whose servers have numbers for ids
+
+    def fresh(self, page: list[Told], compute: Compute) -> list[Told]:
+        """Those that were not seen before. Refused when two regions number their servers: equal ids are two servers."""
+        if page and page[0].external_id.isdecimal():
+            if self.numbering is not None and self.numbering.url != compute.url:
+                raise alike(self.numbering, compute)
+            self.numbering = compute
+        found = []
+        for told in page:
+            external_id = told.external_id
+            if external_id not in self.ids:
+                self.ids.add(external_id)
+                found.append(told)
+        return found
 
 
 class Names:

@@ -36,6 +36,15 @@ class Compute:
     version: str
 
 
+def alike(one: Compute, other: Compute) -> Refused:
+    """The fault of an account with two regions whose servers their ids do not tell apart."""
+    return Refused(
+        f"The regions {one.region!r} and {other.region!r} of this cloud both number their servers (1, 2, 3 …), so an "
+        "id does not tell which server is meant. Register an endpoint for each region, with the region named in it, "
+        "and push an account to each."
+    )
+
+
 def ways_in(http: Session, url: str, wanted: str | None) -> tuple[str, ...]:
     """Which of "3", "2.0" (Keystone), "1.1" and "1.0" (Nova's own sign-in, with X-Auth headers) to try, in order:
     what staff wrote, what the URL says, else the newest that the root offers."""

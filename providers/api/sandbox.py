@@ -10,9 +10,9 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from providers import kept, sandbox, simulated
+from providers import kept, platforms, sandbox, simulated
 from providers.api.base import ProviderView
-from providers.models import CloudEndpoint, Mail
+from providers.models import Mail
 
 
 class SandboxView(ProviderView):
@@ -36,7 +36,7 @@ class LoginOut(serializers.Serializer[Any]):
 
 class SimulatedCloudOut(serializers.Serializer[Any]):
     endpoint = serializers.CharField(source="slug", help_text="Name it when you push credentials.")
-    platform = serializers.ChoiceField(choices=CloudEndpoint.Platform.choices)
+    platform = serializers.ChoiceField(choices=list(platforms.choices()))
     logins = LoginOut(many=True)
 
 

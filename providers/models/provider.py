@@ -9,6 +9,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from providers import platforms
+
 
 class Provider(models.Model):
     """A cloud host whose customers Muster serves. Only an enabled one may call the API, and its customers sync."""
@@ -83,16 +85,11 @@ class ProviderMember(models.Model):
 class CloudEndpoint(models.Model):
     """A cloud API of a provider, registered by staff. Customers' credentials go to this address only."""
 
-    class Platform(models.TextChoices):
-        OPENSTACK = "openstack", "OpenStack"
-        CLOUDSTACK = "cloudstack", "CloudStack"
-        VCLOUD = "vcloud", "vCloud"
-
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="endpoints")
     slug = models.SlugField(max_length=60)
     name = models.CharField(max_length=120, blank=True)
-    platform = models.CharField(max_length=12, choices=Platform.choices)
+    platform = models.CharField(max_length=12, choices=platforms.choices)
     url = models.CharField("address", max_length=500)  # checked in endpoints.py: clouds stand at names without dots too
     version = models.CharField(max_length=20, blank=True)  # wanted; empty: negotiated
     version_found = models.CharField(max_length=60, blank=True, editable=False)

@@ -91,7 +91,9 @@ CHANNELS: Final[dict[str, Channel]] = {"openstack": Metadata(), "cloudstack": Us
 
 def refusal(account: CloudAccount, owner: Customer | None = None) -> str:
     """Why instances of this account cannot be challenged, as a sentence; "" when they can."""
-    channel = CHANNELS[account.endpoint.platform]
+    channel = CHANNELS.get(account.endpoint.platform)
+    if channel is None:
+        return "No way is known to put something where only an instance of this platform can read it."
     return next((words for need in channel.needs if (words := ready.refusal(account, need, owner))), "")
 
 

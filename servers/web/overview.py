@@ -16,6 +16,7 @@ from accounts.models import CloudAccount
 from accounts.visit import Visit, visit
 from console.lib.pages import signed_in
 from console.templatetags.look import figure
+from providers.platforms import PLATFORMS
 from servers import finding, watching
 from servers.facets import Counts, count
 from servers.finding import Page, Reach
@@ -71,6 +72,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "account": chosen,
         "empty": "" if found.rows or wrong else _empty(seen, reach, asked, query),
         "clear": asked.asking(""),
+        "platforms": list(PLATFORMS),
         "bulk_actions": [
             {"label": "Install agent", "icon": "robot", "kind": "primary", "href": reverse("installs:new")},
             *buttons.in_bulk(("start", "stop", "reboot"), "href"),

@@ -11,7 +11,7 @@ from console.lib.audit import SYSTEM
 from console.lib.denials import Wrong
 from console.management.commands._providers import in_words, named
 from providers import endpoints
-from providers.models import CloudEndpoint
+from providers.platforms import PLATFORMS
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("provider", metavar="PROVIDER", help="the provider's short name")
         parser.add_argument("slug", metavar="SLUG", help="the endpoint's short name: what the API calls `endpoint`")
-        parser.add_argument("platform", metavar="PLATFORM", help=", ".join(CloudEndpoint.Platform.values))
+        parser.add_argument("platform", metavar="PLATFORM", help=", ".join(PLATFORMS))
         parser.add_argument("url", metavar="URL", help="such as https://cloud.example:5000/v3")
         parser.add_argument("--name", default="", help="as people know it")
         parser.add_argument("--version", dest="api_version", default="", metavar="V", help="negotiated when left out")
