@@ -18,16 +18,17 @@ RESTING: Final = "This cloud did not answer several times, so it is left alone f
 
 
 @contextmanager
-def opened(account: CloudAccount, patience: float) -> Iterator[ActingDriver]:
+def opened(account: CloudAccount, patience: float, within: float | None = None) -> Iterator[ActingDriver]:
     """A driver with the live credentials, signed in already where this process was of late (accounts.keeping).
 
-    Each call waits up to `patience` seconds for the account's turn, and raises SlowDown when that is not enough.
+    Each call waits up to `patience` seconds for the account's turn, and raises SlowDown when that is not enough; one
+    that would begin later than `within` seconds from now raises Unreachable.
     `account` was just read, with customer and endpoint. Raises what `linking.live` raises, and Unreachable while the
     endpoint rests. Make its calls inside `heard`.
     """
     if breaker.paused([account.endpoint_id]):
         raise Unreachable(RESTING)
-    with keeping.driver(account, pacing.Pace(account.pk, patience)) as driver:
+    with keeping.driver(account, pacing.Pace(account.pk, patience, within=within)) as driver:
         yield cast(ActingDriver, driver)
 
 
@@ -47,7 +48,7 @@ def heard(account: CloudAccount) -> Iterator[None]:
 
 
 @contextmanager
-def calling(account: CloudAccount, patience: float) -> Iterator[ActingDriver]:
+def calling(account: CloudAccount, patience: float, within: float | None = None) -> Iterator[ActingDriver]:
     """`opened` and `heard` in one, for calls whose faults go on to the caller."""
-    with opened(account, patience) as driver, heard(account):
+    with opened(account, patience, within) as driver, heard(account):
         yield driver

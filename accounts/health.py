@@ -17,13 +17,15 @@ Status = CloudAccount.Status
 
 @dataclass(frozen=True)
 class Health:
-    """`tone` and `label` for the status component, `words` a sentence, `fix` what to do (or empty)."""
+    """`tone` and `label` for the status component, `words` a sentence, `fix` what to do (or empty). `unread`: so many
+    servers could not be read, while the account's others are up to date."""
 
     tone: str
     label: str
     words: str
     fix: str = ""
     stale: bool = False
+    unread: int = 0
 
     @property
     def good(self) -> bool:
@@ -42,6 +44,8 @@ def health(account: CloudAccount, now: datetime | None = None) -> Health:
             return Health("changing", "Reading", "The first reading is under way.")
         if stale:
             return Health("attention", "Stale", "It answered last time, but has not been read for a while.", "", True)
+        if account.unread_count:
+            return _partial(account.unread_count)
         return Health("running", "OK", account.status_reason or "Every server was read.")
     reason = account.status_reason or _plain(status, account)
     return Health(status.tone, status.label, reason, _fix(status, account), stale)
@@ -52,6 +56,14 @@ def trouble(accounts: Iterable[CloudAccount]) -> list[tuple[CloudAccount, Health
     now = timezone.now()
     told = [(account, health(account, now)) for account in accounts]
     return [(account, how) for account, how in told if not how.good]
+
+
+def _partial(unread: int) -> Health:
+    which, them, they = (f"{unread:,} servers", "them", "They stand as they were")
+    if unread == 1:
+        which, them, they = "1 server", "it", "It stands as it was"
+    words = f"{which} could not be read: the cloud left {them} out of its listing, and did not tell of {them} by id."
+    return Health("attention", "Partly read", f"{words} {they}.", "Muster tries again by itself.", unread=unread)
 
 
 def _plain(status: CloudAccount.Status, account: CloudAccount) -> str:

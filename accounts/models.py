@@ -68,6 +68,7 @@ class CloudAccount(models.Model):
     next_sync_at = models.DateTimeField(db_default=Now(), editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)  # in a row
     server_count = models.PositiveIntegerField(default=0, editable=False)
+    unread_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)  # left out of the last listing
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
 

@@ -24,7 +24,8 @@ app = Celery("muster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_default_queue = "default"
 app.conf.task_routes = {
-    "accounts.sync": {"queue": "sync"},  # a slow cloud holds up nothing but readings
+    "accounts.sync": {"queue": "sync"},  # a slow cloud holds up nothing but readings,
+    "servers.refresh": {"queue": "sync"},  # of whole accounts and of single servers
     "installs.*": {"queue": "ssh"},
     "webhooks.*": {"queue": "webhooks"},
 }

@@ -1,15 +1,18 @@
 """Servers that matter just now are asked for by id, between two readings of their account.
 
-Walk: beat → `due` (who looks at what, what is under way) → ring → `refresh` → `driver.server` → the sync's own write.
+Walk: beat → `due` (who looks at what, what is under way) → ring → `refresh_wanted`, which takes a place of the endpoint
+→ `refresh` → `driver.server` → the sync's own write.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from django.apps import apps
@@ -18,7 +21,7 @@ from redis.exceptions import RedisError
 
 from accounts import breaker, calling, clouds, pacing
 from accounts.models import CloudAccount, SyncRun
-from console.lib import notify
+from console.lib import notify, outbound
 from console.lib.faults import Fault
 from console.lib.jobs.bell import ring_now
 from console.lib.jobs.leases import Lost
@@ -38,6 +41,10 @@ BY_ID: Final = 20  # servers of one account; when more are wanted, the whole acc
 ACCOUNTS: Final = 200  # that are asked in one look
 SHARE: Final = 6  # a whole reading that takes a second comes again after six at the earliest
 PATIENCE: Final = 1.0  # seconds that a refresh waits for the account's turn
+AT_ONCE: Final = 2  # refreshes of one endpoint: one that crawls leaves room in the worker for others
+WITHIN: Final = 30.0  # seconds in which a refresh begins with another server; the others are asked for the next time
+LONGEST: Final = 90.0  # seconds in which it may begin another call: so long for one server, and the cloud is not there
+_KEPT: Final = LONGEST + outbound.TOTAL + 10  # seconds after which the place of one that was killed is free again
 
 
 def due(now: datetime) -> int:
@@ -70,10 +77,14 @@ def hurry(account_id: Any, now: datetime) -> bool:
     return bool(accounts.update(next_sync_at=now))
 
 
-def refresh_wanted(account_id: Any, now: datetime) -> int:
-    """What the ring asks for: the servers of this account that are wanted now, at most BY_ID. How many were asked."""
-    _, ids = _wanted(now, account_id).get(account_id, (None, []))
-    return refresh(account_id, ids[:BY_ID])
+def refresh_wanted(account_id: UUID, now: datetime) -> int:
+    """What the ring asks for: the servers of this account that are wanted now, at most BY_ID. How many were asked; 0
+    too when AT_ONCE others of its endpoint are at it."""
+    endpoint, ids = _wanted(now, account_id).get(account_id, (None, []))
+    if not ids:
+        return 0
+    with _place(endpoint) as taken:
+        return refresh(account_id, ids[:BY_ID]) if taken else 0
 
 
 def refresh(account_id: Any, ids: Collection[UUID]) -> int:
@@ -103,12 +114,15 @@ def refresh(account_id: Any, ids: Collection[UUID]) -> int:
 
 
 def _asked(account: CloudAccount, external_ids: Iterable[str]) -> tuple[list[clouds.ServerFacts], list[str]]:
-    """The cloud's answers until the first fault: facts, and the ids that it does not know."""
+    """The cloud's answers until the first fault, or WITHIN: facts, and the ids that it does not know."""
     told: list[clouds.ServerFacts] = []
     missing: list[str] = []
+    until = time.monotonic() + WITHIN
     try:
-        with calling.calling(account, PATIENCE) as driver:
+        with calling.calling(account, PATIENCE, within=LONGEST) as driver:
             for external_id in external_ids:
+                if time.monotonic() > until:
+                    break
                 facts = driver.server(external_id)
                 if facts is None:
                     missing.append(external_id)
@@ -161,6 +175,31 @@ def _under_way() -> set[UUID]:
             active = model._default_manager.active().filter(server__isnull=False)
             ids.update(active.values_list("server_id", flat=True)[: watching.ALL])
     return ids
+
+
+@contextmanager
+def _place(endpoint_id: Any) -> Iterator[bool]:
+    """Whether there was a place left of those of this endpoint; it is ours meanwhile."""
+    ours = uuid4().hex
+    try:
+        place = next(
+            (key for key in _places(endpoint_id) if client().set(key, ours, nx=True, px=int(_KEPT * 1000))), ""
+        )
+    except RedisError as fault:
+        log.warning("place not taken", endpoint=str(endpoint_id), reason=str(fault))
+        place = ""
+    try:
+        yield bool(place)
+    finally:
+        try:
+            if place and client().get(place) == ours:
+                client().delete(place)
+        except RedisError as fault:  # it is free again by itself
+            log.warning("place not given back", endpoint=str(endpoint_id), reason=str(fault))
+
+
+def _places(endpoint_id: Any) -> list[str]:
+    return [f"servers:refreshing:{endpoint_id}:{number}" for number in range(AT_ONCE)]
 
 
 def _turn(account_id: Any) -> bool:

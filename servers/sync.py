@@ -167,7 +167,8 @@ def _succeed(account: CloudAccount, lease: Lease, read: reading.Reading, doubt: 
             notify.changed(account.customer_id, "servers")
         _note(
             held, status, reason, tried, pacing.EVERY * random.uniform(0.85, 0.97),  # noqa: S311  # spreads load
-            failures=0, last_sync_at=Now(), server_count=found.listed, **marks,
+            failures=0, last_sync_at=Now(), server_count=found.listed,
+            unread_count=len(found.unread), **marks,
         )  # fmt: skip
         SyncRun.objects.filter(account=held, queued_at__lt=Now() - KEPT).exclude(state__in=ACTIVE).delete()
         lease.end(

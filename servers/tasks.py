@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from celery import shared_task
 from django.db import close_old_connections
 from django.utils import timezone
@@ -39,4 +41,4 @@ def refresh_due() -> None:
 @shared_task(name=refreshing.REFRESH, ignore_result=True)
 def refresh(account: str) -> None:
     close_old_connections()
-    refreshing.refresh_wanted(account, timezone.now())
+    refreshing.refresh_wanted(UUID(account), timezone.now())

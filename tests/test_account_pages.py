@@ -13,7 +13,7 @@ from console.lib import audit
 from console.models import AuditEntry
 from providers import customers
 from tests.conftest import People
-from tests.factories import AccountFactory
+from tests.factories import AccountFactory, ServerFactory
 from tests.pages import link, text
 
 
@@ -62,6 +62,60 @@ def test_refused_credentials_are_told_above_everything_with_what_to_do(people: P
     CloudAccount.objects.filter(pk=people.account.pk).update(status="bad_credentials", status_reason="It said no.")
     said = text(people.browser(people.bob).get("/accounts/"))
     assert "The credentials of “Main account” are refused It said no. Ask North Cloud to send new ones" in said
+
+
+@pytest.mark.parametrize(
+    ("unread", "words"),
+    [
+        (1, "1 server could not be read: the cloud left it out of its listing, and did not tell of it by id."
+            " It stands as it was."),
+        (1200, "1,200 servers could not be read: the cloud left them out of its listing, and did not tell of them by"
+               " id. They stand as they were."),
+    ],
+)  # fmt: skip
+def test_an_account_of_which_a_part_could_not_be_read_says_how_many_and_doubts_no_other_server(
+    people: People, unread: int, words: str
+) -> None:
+    here = people.account
+    CloudAccount.objects.filter(pk=here.pk).update(status="ok", last_sync_at=timezone.now(), unread_count=unread)
+    server = ServerFactory(account=here)
+    alice, bob, charlie = (people.browser(one) for one in (people.alice, people.bob, people.charlie))
+    for page in ("/accounts/", f"/accounts/{here.pk}/"):
+        said = text(bob.get(page))
+        assert "Partly read" in said
+        assert f"{words} Muster tries again by itself." in said
+    listed = alice.get("/servers/")
+    title = f"{unread:,} {'server' if unread == 1 else 'servers'} could not be read"
+    assert f"{title} Main account : {words} Muster tries again by itself." in text(listed).replace(
+        "account:", "account :"
+    )
+    assert "Stale" not in text(listed)
+    assert "may be out of date" not in text(alice.get(f"/servers/{server.pk}/"))
+    assert "could not be read" not in text(charlie.get("/servers/"))
+
+
+def test_what_is_not_read_at_all_comes_before_what_is_read_in_part(people: People) -> None:
+    CloudAccount.objects.filter(pk=people.account.pk).update(
+        status="ok", last_sync_at=timezone.now(), unread_count=2, name="A"
+    )
+    AccountFactory(
+        customer=people.customer,
+        endpoint=people.account.endpoint,
+        name="B",
+        status="unreachable",
+        status_reason="No answer.",
+    )
+    said = text(people.browser(people.alice).get("/servers/"))
+    assert "1 of 2 accounts and 2 servers could not be read B" in said
+
+
+def test_an_account_that_is_not_read_any_more_says_that_and_not_what_was_missing_then(people: People) -> None:
+    CloudAccount.objects.filter(pk=people.account.pk).update(
+        status="ok", last_sync_at=timezone.now() - timedelta(hours=1), unread_count=2
+    )
+    said = text(people.browser(people.alice).get("/accounts/"))
+    assert "Stale It answered last time" in said
+    assert "Partly read" not in said
 
 
 def test_the_history_tells_each_reading_and_goes_on_by_time(people: People) -> None:

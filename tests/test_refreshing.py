@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from console.demo.openstack import Cloud, Site, serve
 from console.lib import notify
 from console.lib.jobs.rows import JobState
 from console.lib.valkey import client
-from servers import refreshing, sync, watching
+from servers import refreshing, sync, tasks, watching
 from servers.installs.models import Install, InstallBatch
 from servers.models import Server
 from tests.conftest import People
@@ -303,3 +304,36 @@ def test_an_open_page_says_so_again_and_foreign_servers_do_not_count(people: Peo
         await page.leave()
 
     live(scenario)
+
+
+def test_an_endpoint_has_few_refreshes_at_a_time_and_the_next_comes_when_one_has_ended(
+    site: Site, account: CloudAccount
+) -> None:
+    watching.note([Server.objects.earliest("name").pk])
+    with ExitStack() as others:
+        for _ in range(refreshing.AT_ONCE):
+            assert others.enter_context(refreshing._place(account.endpoint_id))
+        assert refreshing.refresh_wanted(account.pk, timezone.now()) == 0
+        assert not site.requests
+        with refreshing._place(account.pk) as elsewhere:
+            assert elsewhere, "other endpoints have places of their own"
+    assert refreshing.refresh_wanted(account.pk, timezone.now()) == 1
+
+
+def test_a_refresh_that_takes_long_leaves_the_rest_to_the_next(
+    site: Site, account: CloudAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "WITHIN", -1.0)
+    assert refreshing.refresh(account.pk, list(Server.objects.values_list("pk", flat=True)[:3])) == 0
+    assert not site.requests
+    assert not breaker.paused([account.endpoint_id])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_message_that_is_rung_refreshes_what_somebody_looks_at(site: Site, account: CloudAccount) -> None:
+    server = Server.objects.earliest("name")
+    site.cloud.set_status(server.external_id, "PAUSED")
+    watching.note([server.pk])
+    tasks.refresh(str(account.pk))
+    server.refresh_from_db()
+    assert server.state == "suspended"

@@ -19,17 +19,18 @@ from django.utils import timezone
 from accounts.models import CloudAccount, SyncRun
 from console import celery
 from console.demo.openstack import Cloud, serve
-from console.lib import children
+from console.lib import children, valkey
 from console.lib.jobs.rows import JobState
 from console.management import parts
 from providers import mail
 from providers.models import Mail, Membership
-from servers import turns
+from servers import refreshing, turns, watching
 from servers.actions import actions
 from servers.actions.models import Action
 from servers.models import Server
 from tests.acting import served
 from tests.conftest import People
+from tests.factories import ServerFactory
 from tests.farclouds import account_at
 from tests.processes import ROOT, end, wait
 
@@ -46,7 +47,7 @@ def workers(home: Path, *queues: str) -> Iterator[None]:
            "EMAIL_URL": "consolemail://", "DJANGO_SETTINGS_MODULE": "console.settings"}  # fmt: skip
     with ExitStack() as stack:
         for queue in queues:
-            more = {"DATABASE_POOL": parts.POOL} if queue in parts.THREADS else {}
+            more = {"DATABASE_POOL": parts.pool(queue)} if queue in parts.THREADS else {}
             with (home / f"{queue}.log").open("ab") as out:
                 argv = [sys.executable, *parts.worker(queue)]
                 stack.callback(end, children.spawn(argv, env=env | more, out=out, cwd=ROOT))
@@ -54,15 +55,17 @@ def workers(home: Path, *queues: str) -> Iterator[None]:
 
 
 def test_two_endpoints_that_crawl_leave_room_in_the_worker_of_readings() -> None:
-    assert int(parts.THREADS["sync"]) > 2 * turns.AT_ONCE
-    assert 2 * int(parts.THREADS["sync"]) <= int(parts.POOL), "each has a thread that keeps its lease"
+    assert int(parts.THREADS["sync"]) >= 2 * (turns.AT_ONCE + refreshing.AT_ONCE) + 2
+    assert 2 * int(parts.THREADS["sync"]) <= int(parts.pool("sync")), "each has a thread that keeps its lease"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_clouds_that_crawl_hold_up_no_action_no_mail_and_no_other_reading(
+def test_two_clouds_that_crawl_hold_up_no_action_no_mail_no_other_reading_and_no_other_refresh(
     people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis.Redis.from_url(BROKER).flushdb()
+    monkeypatch.setattr(settings, "REDIS_URL", BROKER)  # where the workers see who looks at what
+    valkey.client.cache_clear()
     app = Celery("test", broker=BROKER, set_as_current=False)
     app.conf.update(task_routes=celery.app.conf.task_routes, task_default_queue="default")
     monkeypatch.setattr("console.lib.jobs.bell.current_app", app)
@@ -80,9 +83,17 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_and_no_other_reading(
         assert turns.due(timezone.now()) == 2 * turns.AT_ONCE
         reading = SyncRun.objects.filter(state=JobState.RUNNING)
         wait(lambda: reading.count() == 2 * turns.AT_ONCE, 60, "every place of theirs is taken")
+        looked_at = [
+            ServerFactory(account=one, digest="old")
+            for one in CloudAccount.objects.filter(endpoint__slug__startswith="crawls")
+        ]
+        watching.note(one.pk for one in looked_at)
+        assert refreshing.due(timezone.now()) == len(looked_at)
+        wait(lambda: held() == 2 * refreshing.AT_ONCE, 60, "and every place for refreshes")
 
         asked = timezone.now()
-        row = actions.start(Server.objects.all(), kind="stop", by=people.alice, customer=people.customer).actions.get()
+        mine = Server.objects.filter(account=account)
+        row = actions.start(mine, kind="stop", by=people.alice, customer=people.customer).actions.get()
         sent = mail.queue(people.customer, Membership.objects.get(customer=people.customer, user=people.alice))
         CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=asked)
         assert turns.due(timezone.now()) == 1
@@ -90,6 +101,19 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_and_no_other_reading(
         wait(lambda: Mail.objects.filter(pk=sent.pk, ended_at__isnull=False).exists(), 10, "the mail is sent")
         others = SyncRun.objects.filter(account=account, trigger=SyncRun.Trigger.SCHEDULE, state=JobState.DONE)
         wait(others.exists, 10, "another account is read")
+        seen = mine.get()
+        site.cloud.set_status(seen.external_id, "PAUSED")
+        watching.note([seen.pk])
+        assert refreshing.due(timezone.now()) >= 1
+        paused = Server.objects.filter(pk=seen.pk, state="suspended")
+        wait(paused.exists, 10, "a server that somebody looks at is refreshed")
         assert (timezone.now() - asked).total_seconds() < CALL
         assert reading.count() == 2 * turns.AT_ONCE, "they crawl still"
+        assert held() == 2 * refreshing.AT_ONCE
         app.close()
+    valkey.client.cache_clear()
+
+
+def held() -> int:
+    """Places that refreshes have at the moment."""
+    return len(valkey.client().keys("servers:refreshing:*"))

@@ -143,9 +143,13 @@ def test_a_cell_that_is_down_makes_none_of_its_servers_missing_and_the_history_s
         " 3 could not be read and stand as they were: the listing left them out."
     )
     assert not missing()
+    account.refresh_from_db()
+    assert account.unread_count == 3
     assert scheduled(account).mode == "full", "changes never tell of them"
     site.cloud.down = frozenset()
     assert sync.now(account).outcome == "25 servers: 0 new, 0 changed, 0 missing."
+    account.refresh_from_db()
+    assert account.unread_count == 0
     assert scheduled(account).mode == "changes"
 
 

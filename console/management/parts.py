@@ -19,10 +19,10 @@ from console.lib.tree import Part
 BEAT, WORKERS, WEB, DEMO, ENGINE = range(5)  # the order of stopping; together less than 15 s
 POOL = "20"  # database connections of a process that works in threads
 QUEUES = ("default", "sync", "ssh", "webhooks")  # a worker for each
-# Tasks at once in one process that works in threads: readings of accounts (each with a thread that keeps its lease, and
-# two endpoints that hang leave room for others: servers.turns), slices of installs, and webhooks, which run threads of
+# Tasks at once in one process that works in threads: readings of accounts and of single servers (two endpoints that
+# hang leave room for others: servers.turns, servers.refreshing), slices of installs, and webhooks, which run threads of
 # their own.
-THREADS = {"sync": "10", "ssh": "4", "webhooks": "16"}
+THREADS = {"sync": "14", "ssh": "4", "webhooks": "16"}
 _CELERY = ("-m", "celery", "-A", "console.celery", "-q")
 
 
@@ -32,6 +32,13 @@ def worker(queue: str) -> list[str]:
     pool = ["--pool", "threads", "-c", threads] if threads else ["-c", "2", "--max-tasks-per-child", "2000"]
     named = ["-Q", queue, "-n", f"{queue}-{os.getpid()}@%h"]
     return [*_CELERY, "worker", *named, "--without-gossip", "--without-mingle", *pool]
+
+
+def pool(queue: str = "") -> str:
+    """How many database connections the process of this queue (or of the web) may hold."""
+    asked = os.environ.get("DATABASE_POOL") or POOL
+    least = 2 * int(THREADS["sync"])  # each reading has a thread that keeps its lease
+    return str(least) if queue == "sync" and asked.isdigit() and 0 < int(asked) < least else asked
 
 
 class Parts:
@@ -80,7 +87,9 @@ class Parts:
 
     def web(self, name: str, door: socket.socket) -> Part:
         def start() -> subprocess.Popen[bytes]:
-            return self.python(name, "-m", "console.web", str(door.fileno()), env=self._pooled(), fds=[door.fileno()])
+            return self.python(
+                name, "-m", "console.web", str(door.fileno()), env={"DATABASE_POOL": pool()}, fds=[door.fileno()]
+            )
 
         return Part(name, start, WEB, 3.0, said=lambda: self.said(name))
 
@@ -89,7 +98,7 @@ class Parts:
         name = f"worker-{queue}"
 
         def start() -> subprocess.Popen[bytes]:
-            return self.python(name, *worker(queue), env=self._pooled() if queue in THREADS else None)
+            return self.python(name, *worker(queue), env={"DATABASE_POOL": pool(queue)} if queue in THREADS else None)
 
         return Part(name, start, WORKERS, 4.0, said=lambda: self.said(name))
 
@@ -114,6 +123,3 @@ class Parts:
             return self.python("sandbox", "manage.py", "sandbox_cloud")
 
         return Part("sandbox", start, DEMO, 2.0, said=lambda: self.said("sandbox"))
-
-    def _pooled(self) -> dict[str, str]:
-        return {"DATABASE_POOL": os.environ.get("DATABASE_POOL") or POOL}

@@ -18,9 +18,9 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from accounts.clouds.operations import Operation
-from console.lib import audit, jobs, notify
+from console.lib import audit, notify
 from console.lib.denials import Wrong
-from console.lib.jobs import leases
+from console.lib.jobs import leases, sharing
 from console.lib.jobs.rows import ACTIVE, JobState
 from console.models import User
 from providers.models import Customer
@@ -73,7 +73,8 @@ def start(
 
 
 def announce(batch: ActionBatch, rows: list[Action]) -> None:
-    """What follows once these rows are written, in the same transaction: the audit entry, the hints, and the bells."""
+    """What follows once these rows are written, in the same transaction: the audit entry, the hints, and the bells, of
+    which a customer has few on their way at a time (jobs.sharing)."""
     failed = sum(row.state == JobState.FAILED for row in rows)
     told = {"kind": batch.kind, "servers": len(rows), "refused": failed, "params": batch.params}
     by = audit.Actor.of(batch.by) if batch.by else audit.SYSTEM
@@ -82,8 +83,8 @@ def announce(batch: ActionBatch, rows: list[Action]) -> None:
     for row in rows:
         if row.server_id:
             notify.changed(batch.customer_id, f"server-{row.server_id}")
-        if row.state == JobState.QUEUED:
-            jobs.ring(TASK, row.pk)
+    if failed < len(rows):
+        sharing.ring_for(TASK, Action.objects.filter(customer=batch.customer_id))
 
 
 def _row(batch: ActionBatch, server: Server | None, asked: Server, refused: Mapping[Any, str]) -> Action:

@@ -10,7 +10,7 @@ from servers.actions import actions, passwords, working
 from servers.actions.models import Action
 
 # What a dead worker left is taken up again: working.py looks before it calls.
-run = answers(actions.TASK, Action, seconds=90.0)(working.perform)
+run = answers(actions.TASK, Action, seconds=90.0, owner="customer_id")(working.perform)
 
 
 @shared_task(name="actions.forget", ignore_result=True)

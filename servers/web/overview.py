@@ -96,11 +96,18 @@ def row(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _trouble(accounts: list[CloudAccount] | Any) -> dict[str, Any] | None:
-    """ "2 of 7 accounts could not be read: …", with the reasons."""
+    """ "2 of 7 accounts could not be read", "3 servers could not be read", or both, with the reasons."""
     told = trouble(accounts)
-    return (
-        {"of": len(accounts), "accounts": told[:4], "more": max(0, len(told) - 4), "count": len(told)} if told else None
-    )
+    if not told:
+        return None
+    # Those of which nothing is read come first.
+    told.sort(key=lambda one: bool(one[1].unread))
+    unread = sum(how.unread for _, how in told)
+    whole = sum(not how.unread for _, how in told)
+    what = ["this account" if len(accounts) == 1 else f"{whole} of {len(accounts)} accounts"] if whole else []
+    what += [f"{unread:,} {'server' if unread == 1 else 'servers'}"] if unread else []
+    title = f"{' and '.join(what)} could not be read"
+    return {"title": title[0].upper() + title[1:], "accounts": told[:4], "more": max(0, len(told) - 4)}
 
 
 def _empty(seen: Visit, reach: Reach, asked: Asked, query: Query) -> str:

@@ -120,7 +120,7 @@ class Row:
         """Why what is shown may be out of date; empty when it is fresh."""
         if self.server.missing_since:
             return f"{self.server.account} no longer lists it."
-        if self.account_health.good or self.server.account.last_sync_at is None:
+        if self.account_health.good or self.account_health.unread or self.server.account.last_sync_at is None:
             return ""
         return f"Read {age_in_words(self.server.account.last_sync_at, self.now)}. {self.account_health.words}"
 

@@ -12,6 +12,7 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from console.lib.faults import Fault, SlowDown, Unreachable
+from console.lib.jobs import sharing
 from console.lib.jobs.bell import ring_in
 from console.lib.jobs.leases import Keeper, Lease, Lost, claim
 from console.lib.jobs.rows import Job, JobState
@@ -26,7 +27,8 @@ LATE = 0.05  # seconds by which that ring comes after the moment, since before i
 @dataclass(frozen=True)
 class Kind:
     """`lost` says what the sweep does with a row whose worker died: run it `again` (the work is repeatable), or end it
-    as `interrupt`ed (running it twice would harm). `ring_by` is the column whose value the task is given."""
+    as `interrupt`ed (running it twice would harm). `ring_by` is the column whose value the task is given. `owner` is
+    the column of those who share its workers, where one of them may ask for very many (jobs.sharing)."""
 
     name: str
     model: type[Job]
@@ -34,6 +36,7 @@ class Kind:
     attempts: int = 5
     lost: Literal["again", "interrupt"] = "again"
     ring_by: str = "pk"
+    owner: str = ""
 
 
 KINDS: dict[str, Kind] = {}
@@ -52,13 +55,14 @@ def answers(
     seconds: float = 30.0,
     attempts: int = 5,
     lost: Literal["again", "interrupt"] = "again",
+    owner: str = "",
 ) -> Callable[[Callable[[J, Lease], str | None]], Any]:
     """Make `function(row, lease)` the worker of this kind, as the Celery task `name`.
 
     It returns how it went, in words (the row ends as done), unless it ended or parked the row itself. A `Fault` that
     time may heal puts the row back, with full-jitter back-off, up to `attempts`; any other ends it as failed.
     """
-    kind = register(Kind(name, model, seconds, attempts, lost))
+    kind = register(Kind(name, model, seconds, attempts, lost, owner=owner))
 
     def made(function: Callable[[J, Lease], str | None]) -> Any:
         @shared_task(name=name, ignore_result=True)
@@ -87,8 +91,12 @@ def work(kind: Kind, function: Callable[[Any, Lease], str | None], row: Any, lea
         close_old_connections()
     except Exception as fault:  # noqa: BLE001  # the row must end with words whatever broke; the trace goes to the log
         _settle(kind, row, lease, fault)
-    if lease.resumes is not None and lease.resumes <= SOON:
-        ring_in(kind.name, lease.pk, lease.resumes + LATE)
+    soon = None if lease.resumes is None or lease.resumes > SOON else lease.resumes + LATE
+    if kind.owner:
+        theirs = kind.model._default_manager.filter(**{kind.owner: getattr(row, kind.owner)})
+        sharing.go_on(kind.name, theirs, lease.pk, soon)
+    elif soon is not None:
+        ring_in(kind.name, lease.pk, soon)
 
 
 def _settle(kind: Kind, row: Any, lease: Lease, fault: Exception) -> None:

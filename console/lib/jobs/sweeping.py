@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from console.lib.jobs.bell import ring_now
+from console.lib.jobs import sharing
 from console.lib.jobs.kinds import KINDS, Kind
 from console.lib.jobs.leases import announce
 from console.lib.jobs.rows import Job, JobState
 
-RING_AGAIN_AFTER = timedelta(seconds=15)
 MOST = 2000  # rows of a kind in one sweep
 
 
@@ -55,21 +52,21 @@ def _end(rows: models.QuerySet[Job], state: JobState, words: str) -> int:
 
 
 def _ring(kind: Kind) -> int:
-    """Ring for what waits to start and for what a dead worker left, each at most every RING_AGAIN_AFTER."""
+    """Ring for what waits to start and for what a dead worker left, each at most every RING_AGAIN_AFTER; by turns where
+    owners share the workers."""
     waiting = Q(state__in=(JobState.QUEUED, JobState.WAITING), due_at__lte=Now())
     if kind.lost == "again":
         waiting |= Q(state=JobState.RUNNING, leased_until__lt=Now())
-    unrung = Q(rung_at__isnull=True) | Q(rung_at__lt=Now() - RING_AGAIN_AFTER)
-    rows = kind.model._default_manager
+    rows = kind.model._default_manager.all()
+    wanting = rows.filter(waiting & sharing.UNRUNG)
+    turns = sharing.by_turns(wanting, kind.owner, MOST) if kind.owner else None
     with transaction.atomic():
-        found = list(
-            rows.filter(waiting & unrung)
-            .select_for_update(skip_locked=True, of=("self",))
-            .order_by("due_at")
-            .values_list("pk", kind.ring_by)[:MOST]
-        )
+        chosen = wanting.order_by("due_at") if turns is None else wanting.filter(pk__in=turns)
+        held = chosen.select_for_update(skip_locked=True, of=("self",))
+        found = list(held.values_list("pk", kind.ring_by)[:MOST])
         rows.filter(pk__in=[pk for pk, _ in found]).update(rung_at=Now())
-    for key in dict.fromkeys(key for _, key in found):
-        if not ring_now(kind.name, key):
-            break
+    if turns is not None:
+        places = {pk: place for place, pk in enumerate(turns)}
+        found.sort(key=lambda one: places[one[0]])
+    sharing.sound(kind.name, rows, found)
     return len(found)
