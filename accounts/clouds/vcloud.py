@@ -96,7 +96,8 @@ class VCloud:
         return self._listing.changes(since)
 
     def sizes(self) -> tuple[Size, ...]:
-        self._never(Operation.SIZES)
+        self._require(Operation.SIZES)
+        return self._offers.sizes()
 
     def images(self) -> tuple[Image, ...]:
         self._require(Operation.IMAGES)

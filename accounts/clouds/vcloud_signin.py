@@ -27,6 +27,7 @@ _NUMBERS: Final = re.compile(r"\d{1,4}(\.\d{1,4}){0,3}")
 _CLOUDAPI: Final = "/cloudapi/1.0.0/sessions"
 
 Version = tuple[int, ...]
+_GENERATIONS: Final = (((33,), "33"), ((29,), "vcd"), ((5, 1), "5.1"), ((1, 5), "1.5"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Spoken:
     def generation(self) -> str:
         """The key of the capability table."""
         version = self.version
-        return "1.0" if version < (1, 5) else "1.5" if version < (5, 1) else "5.1" if version < (29,) else "vcd"
+        return next((name for since, name in _GENERATIONS if version >= since), "1.0")
 
     @property
     def namespace(self) -> str:

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import orjson
 import requests
 
 from accounts.clouds import vcloud_replies as replies
@@ -20,6 +21,8 @@ from console.lib.outbound import Session, Transport, origin
 
 CONNECTIONS: Final = 8  # at once to one cell
 WORTH: Final = 3  # calls that a connection is opened for: to open it takes as long as one or two
+PER_PAGE: Final = 128
+MOST_PAGES: Final = 100  # of a list below /cloudapi
 QUICK: Final = 0.003  # seconds: a cell that answers within them keeps one thread busy, and more would be in its way
 T = TypeVar("T")
 
@@ -87,6 +90,24 @@ class Wire:
             raise self.fault(response)
         return response.content
 
+    def documents(self, path: str) -> Iterator[dict[str, Any]]:
+        """Every entry of a list below /cloudapi, which speaks JSON: [SRC] go-vcloud-director's OpenApiGetAllItems."""
+        accept = f"application/json;version={self.spoken.number}"
+        for number in range(1, MOST_PAGES + 1):
+            address = f"{self.spoken.root.removesuffix('/api')}/cloudapi/{path}?page={number}&pageSize={PER_PAGE}"
+            response = self.request("GET", address, accept=accept)
+            if not response.ok:
+                raise self.fault(response)
+            try:
+                found = orjson.loads(response.content)
+                values, pages = found["values"], int(found["pageCount"])
+                yield from (dict(value) for value in values)
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise Unexpected(f"{replies.CELL} answered a list with something that is none.") from error
+            if number >= pages:
+                return
+        raise Unexpected(f"{replies.CELL} has a list that does not end.")
+
     def find(self, address: str) -> xml.Element | None:
         """As get; None when the cell says that there is no such thing."""
         response = self.request("GET", address)
@@ -99,15 +120,20 @@ class Wire:
         return replies.fault(response, self._secrets)
 
     def request(
-        self, method: str, address: str, content: Content | None = None, http: Session | None = None
+        self,
+        method: str,
+        address: str,
+        content: Content | None = None,
+        http: Session | None = None,
+        accept: str = "",
     ) -> requests.Response:
         """One call; repeated once with a new session when this one ran out (30 minutes idle: 401, or 403 on some)."""
         self.guard(address)
         http = http or self._http
         session = self._session()
-        response = self._once(method, address, content, http, session)
+        response = self._once(method, address, content, http, session, accept)
         if response.status_code == 401 or (response.status_code == 403 and not self._alive(http, session)):
-            response = self._once(method, address, content, http, self._session(stale=session))
+            response = self._once(method, address, content, http, self._session(stale=session), accept)
         return response
 
     def guard(self, address: str) -> None:
@@ -115,9 +141,15 @@ class Wire:
         self._http.check(*origin(address))
 
     def _once(
-        self, method: str, address: str, content: Content | None, http: Session, session: signin.Signed
+        self,
+        method: str,
+        address: str,
+        content: Content | None,
+        http: Session,
+        session: signin.Signed,
+        accept: str = "",
     ) -> requests.Response:
-        headers, body = {"Accept": self.spoken.accept, **session.headers}, None
+        headers, body = {"Accept": accept or self.spoken.accept, **session.headers}, None
         if content is not None:
             headers["Content-Type"] = f"{xml.VCLOUD}{content.kind}+xml"
             body = content.body.encode() if isinstance(content.body, str) else content.body
