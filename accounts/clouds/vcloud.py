@@ -62,6 +62,9 @@ class VCloud:
     def calls(self) -> int:
         return self._wire.calls
 
+    def close(self) -> None:
+        self._wire.close()
+
     def check(self) -> Checked:
         self._listing.first()
         spoken = self._wire.spoken

@@ -134,6 +134,13 @@ def sign_in(http: Session, url: str, spoken: Spoken, credentials: Mapping[str, s
     return Signed(_headers(response), replies.body(response, secrets))
 
 
+def way_out(spoken: Spoken, signed: Signed) -> tuple[str, str]:
+    """The method and the address that end a session: [SRC] the API guides, "Log out"."""
+    if spoken.version < (1, 5):
+        return "POST", f"{spoken.root}/logout"
+    return "DELETE", signed.start.get("href", "") or f"{spoken.root}/session"
+
+
 def _logged_in(response: requests.Response, secrets: tuple[str, ...]) -> requests.Response:
     if response.status_code in (401, 403):
         own = replies.error(response.content).words

@@ -4,6 +4,7 @@ pages have no list of their own (vCloud 1.0).
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,18 @@ import requests
 from accounts.clouds import vcloud_replies as replies
 from accounts.clouds import vcloud_signin as signin
 from accounts.clouds import vcloud_xml as xml
-from console.lib.faults import BadCredentials, Unexpected
+from console.lib.faults import BadCredentials, Fault, Unexpected
 from console.lib.outbound import Session, Transport, origin
 
 CONNECTIONS: Final = 8  # at once to one cell
 WORTH: Final = 3  # calls that a connection is opened for: to open it takes as long as one or two
 PER_PAGE: Final = 128
+CLOSING: Final = 3.0  # seconds for a sign-out
 MOST_PAGES: Final = 100  # of a list below /cloudapi
 QUICK: Final = 0.003  # seconds: a cell that answers within them keeps one thread busy, and more would be in its way
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,24 @@ class Wire:
             if self._signed is None or self._signed is stale:
                 self._signed = signin.sign_in(self._http, self._url, self.spoken, self._credentials)
             return self._signed
+
+    def close(self) -> None:
+        """End the session: a cell keeps it for half an hour else, and allows each user so many."""
+        signed, self._signed = self._signed, None
+        if signed is None:
+            return
+        self._transport.deadline, self._transport.before_call = CLOSING, None
+        headers = {"Accept": self.spoken.accept, **signed.headers}
+        method, address = signin.way_out(self.spoken, signed)
+        try:
+            self.guard(address)
+            reply = self._http.request(method, address, headers=headers)
+            if not reply.ok and reply.status_code not in (401, 403):  # it ran out before
+                raise self.fault(reply)
+        except Fault as fault:
+            log.info("a vCloud session stays open until its time-out: %s", fault.words)
+        finally:
+            self._transport.hang_up()
 
     # --- calls
 

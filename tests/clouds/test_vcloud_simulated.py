@@ -10,6 +10,7 @@ import pytest
 from accounts.clouds import State, vcloud_tasks
 from accounts.clouds.operations import Operation, Order, Phase, Size, Task, Untold
 from accounts.clouds.vcloud import VCloud
+from accounts.clouds.vcloud_wire import CLOSING
 from console.demo.vcloud import Cloud, Site, serve
 from console.lib.faults import BadCredentials, Fault, Refused, SlowDown, Unexpected, Unreachable
 from tests.clouds.vcloud_account import ended, listed, opened
@@ -339,6 +340,31 @@ def test_what_the_table_refuses_makes_no_call(site: Site) -> None:
             call()
         assert caught.value.words == driver.capabilities()[operation].reason
     assert driver.calls == calls
+
+
+@pytest.mark.parametrize("generation", ["1.0", "1.5", "5.1", "32.0", "38.1"])
+def test_a_closed_driver_leaves_no_session_and_one_that_never_called_makes_no_call(generation: str) -> None:
+    with serve(Cloud.sized(1, generation=generation)) as site:
+        driver = account(site)
+        driver.close()
+        assert driver.calls == 0
+        driver.check()
+        assert len(site.cloud.sessions) == 1
+        driver.close()
+        assert not site.cloud.sessions
+        calls = driver.calls
+        driver.close()
+        assert driver.calls == calls
+
+
+def test_a_closed_driver_waits_for_no_turn_and_not_long_for_an_answer() -> None:
+    with serve(Cloud.sized(1, generation="38.1")) as site:
+        driver = account(site)
+        driver.check()
+        driver._wire._transport.before_call = pytest.fail
+        site.faults.inject("hang_up", path="session", method="DELETE", times=None)
+        driver.close()
+        assert driver._wire._transport.deadline == CLOSING
 
 
 def test_sizes_are_the_sizing_policies_and_a_server_can_be_given_a_measure_of_its_own() -> None:
