@@ -19,6 +19,7 @@ from servers.actions.web.shapes import OWN, ShapedForm
 from tests.conftest import People
 from tests.factories import AccountFactory, EndpointFactory, ServerFactory
 from tests.pages import text
+from tests.test_customer_api import Api
 
 pytestmark = pytest.mark.django_db
 
@@ -132,6 +133,34 @@ def test_where_both_are_taken_the_page_offers_both(people: People, cell: Any) ->
     site.cloud.policies.clear()
     assert names() == []
     assert resize(people, server, cpus="4").status_code == 302
+
+
+def test_where_the_sizes_may_not_be_listed_cpus_and_memory_are_said_all_the_same(people: People, cell: Any) -> None:
+    site, server = cell
+    browser = people.browser(people.alice)
+    site.faults.inject("forbidden", path="computePolicies", times=None)
+    for address, given in (
+        ("/actions/new", {"kind": "resize", "ids": server.pk}),
+        ("/servers/new", {"account": server.account_id, "ask": "1"}),
+    ):
+        page = browser.get(address, given)
+        assert "The sizes on offer are not known. The vCloud cell refused" in text(page)
+        content = page.content.decode()
+        assert 'name="cpus"' in content
+        assert 'name="size"' not in content
+    told = Api(people.customer, people.alice)("GET", f"accounts/{server.account_id}/offers").json()
+    assert told["sizes"] == []
+    assert "The vCloud cell refused" in told["missing"]["sizes"]
+    assert told["images"]
+
+
+def test_the_page_of_a_new_server_offers_both_too(people: People, cell: Any) -> None:
+    _, server = cell
+    content = people.browser(people.alice).get("/servers/new", {"account": server.account_id, "ask": "1"})
+    said = text(content)
+    assert "Small 2 CPUs 4 GB" in said
+    assert "System Default As you say" in said
+    assert "What is left empty is as in the image." in said
 
 
 def test_an_account_last_seen_as_an_older_generation_is_known_anew_by_its_next_sync(people: People, cell: Any) -> None:
