@@ -24,6 +24,8 @@ from console.lib.outbound import Transport
 
 MOST: Final = 64  # accounts
 AGE: Final = 600.0  # seconds since it was made: its catalog may be old by then, and vCloud ends what is idle for 1,800
+PATIENCE: Final = 1.0  # seconds: no sign-out is begun after them
+_ENDPOINT: Final = slice(2, None)  # of a stamp
 
 
 @dataclass(eq=False)
@@ -47,6 +49,7 @@ class Keep:
         self._lock = threading.Lock()
         self._idle: OrderedDict[Any, _Kept] = OrderedDict()
         self._lent: list[tuple[Any, _Kept]] = []
+        self._dropped: list[_Kept] = []
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -62,12 +65,13 @@ class Keep:
         """
         refused = bool(ready.refusal(account))
         if refused:
-            self.forget(account.pk)
+            self.forget(account.pk, quietly=not account.endpoint.enabled)
         through = opening.transport(account.endpoint)
-        kept = self._take(account, _stamp(account, through))
+        stamp = _stamp(account, through)
+        kept = self._take(account, stamp)
         if kept is None:
             driver = linking.live(account, through=through)
-            kept = _Kept(driver, through, _stamp(account, through), self._clock() + self._age, spoilt=refused)
+            kept = _Kept(driver, through, stamp, self._clock() + self._age, spoilt=refused)
             with self._lock:
                 self._lent.append((account.pk, kept))
         kept.transport.before_call = before_call
@@ -82,11 +86,17 @@ class Keep:
             kept.transport.before_call = None
             kept.transport.hang_up()
             self._give_back(account.pk, kept)
+            self._sign_out()
 
-    def forget(self, account_id: Any) -> None:
-        """What is kept for this account is not used again, nor what somebody has at the moment."""
+    def forget(self, account_id: Any, *, quietly: bool = False) -> None:
+        """What is kept for this account is not used again, nor what somebody has at the moment.
+
+        `quietly`: its cloud is not even told.
+        """
         with self._lock:
-            self._idle.pop(account_id, None)
+            idle = self._idle.pop(account_id, None)
+            if idle is not None and not quietly:
+                self._dropped.append(idle)
             for owner, kept in self._lent:
                 kept.spoilt |= owner == account_id
 
@@ -94,9 +104,13 @@ class Keep:
         now = self._clock()
         with self._lock:
             for old in [pk for pk, kept in self._idle.items() if kept.until <= now]:
-                del self._idle[old]
+                self._dropped.append(self._idle.pop(old))
             kept = self._idle.pop(account.pk, None)
-            if kept is None or kept.stamp != stamp:
+            if kept is None:
+                return None
+            if kept.stamp != stamp:
+                if kept.stamp[_ENDPOINT] == stamp[_ENDPOINT]:  # where staff changed it, the old one is called no more
+                    self._dropped.append(kept)
                 return None
             self._lent.append((account.pk, kept))
             return kept
@@ -105,11 +119,24 @@ class Keep:
         with self._lock:
             self._lent.remove((account_id, kept))
             if kept.spoilt or kept.until <= self._clock():
+                self._dropped.append(kept)
                 return
             self._idle[account_id] = kept
             self._idle.move_to_end(account_id)
             while len(self._idle) > self._most:
-                self._idle.popitem(last=False)
+                self._dropped.append(self._idle.popitem(last=False)[1])
+
+    def _sign_out(self) -> None:
+        """End the sessions of what was dropped: without the lock, and after the work of whoever is here. One that
+        follows a slow one waits for the next user; the cell ends it by itself if none comes."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with self._lock:
+                del self._dropped[: -self._most]
+                if not self._dropped:
+                    return
+                kept = self._dropped.pop()
+            kept.driver.close()
 
 
 def _stamp(account: CloudAccount, through: Transport) -> tuple[Any, ...]:

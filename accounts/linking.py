@@ -6,7 +6,7 @@ Fresh credentials wait in `pending_*`; the old ones stay live until the new ones
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -142,10 +142,20 @@ def verify(account: CloudAccount, lease: Lease, before_call: Callable[[str], Non
     Unexpected it counts as failed, which the provider is told once, and is tried again; any other fault leaves it
     pending. Raises Replaced when a newer push came meanwhile, Lost when the lease is gone.
     """
+    with ExitStack() as unless_passed:
+        driver = _passed(account, lease, before_call, unless_passed)
+        unless_passed.pop_all()
+    return driver
+
+
+def _passed(
+    account: CloudAccount, lease: Lease, before_call: Callable[[str], None] | None, unless_passed: ExitStack
+) -> clouds.Driver:
     version = account.pending_version
     credentials = _opened(account.pending_credentials)
     try:
         driver = opening.driver(account, credentials, before_call)
+        unless_passed.callback(driver.close)
         checked = driver.check()
     except BadCredentials as fault:
         with _still_pending(account, version, lease) as held:

@@ -96,6 +96,9 @@ def perform(run: SyncRun, lease: Lease, *, accept_missing: bool = False) -> None
     else:
         read = reading.Reading(mode, found, began, accept_missing, driver.calls, started)
         _succeed(account, lease, read, doubt, tried)
+    finally:
+        if driver is not None:  # after the row has ended: nobody waits for it
+            driver.close()
 
 
 def _stopped(account: CloudAccount) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts import ready
 from accounts.models import CloudAccount
 from console.demo.openstack import Site
 from console.lib import audit
@@ -167,6 +168,43 @@ def test_what_a_platform_does_not_have_is_refused_with_its_reason(people: People
     assert caught.value.fields["networks"] == ["OpenStack Diablo has no call for networks. It picks one itself."]
     assert caught.value.fields["key_name"][0].startswith("Nova v1.0 of OpenStack Diablo knows no key pairs.")
     assert caught.value.fields["user_data"] == ["Nova v1.0 of OpenStack Diablo takes no user data with a new server."]
+
+
+@pytest.mark.parametrize(
+    ("platform", "generation", "measure", "words"),
+    [
+        ("openstack", "modern", {"cpus": 2, "memory_mb": 2048}, "OpenStack takes CPUs and memory by size only."),
+        ("cloudstack", "4.17", {"cpus": 2}, "CloudStack needs a size. Choose one on offer"),
+        ("cloudstack", "4.17", {}, "Choose a size."),
+        ("vcloud", "1.5", {"size": "small"}, "There is no list of sizes in vCloud before 33"),
+        ("vcloud", "33", {"cpus": 2, "memory_mb": 2048}, ""),
+        ("vcloud", "33", {"size": "urn:vcloud:vdcComputePolicy:1"}, ""),
+        ("vcloud", "33", {}, ""),  # as large as its image
+    ],
+)
+def test_a_size_or_cpus_and_memory_are_taken_where_the_platform_takes_them(
+    people: People, platform: str, generation: str, measure: Any, words: str
+) -> None:
+    account = AccountFactory(
+        customer=people.customer,
+        endpoint__platform=platform,
+        endpoint__slug="another",
+        generation=generation,
+        credentials_version=1,
+    )
+    given = {"name": "shop", "image": "1"} | measure
+
+    def batch() -> ActionBatch:
+        return creating.create(account, order=given, by=people.alice, customer=people.customer)
+
+    assert ready.table(account) is not None
+    if not words:
+        assert batch().params == given
+        return
+    with pytest.raises(Wrong) as caught:
+        batch()
+    assert caught.value.fields["size"][0].startswith(words)
+    assert not ActionBatch.objects.exists()
 
 
 def test_an_account_that_cannot_be_asked_says_why(people: People) -> None:

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import clouds
+from accounts.clouds.operations import Operation
 from accounts.models import CloudAccount
 from console.demo import cloudstack, openstack, vcloud
 from console.lib.jobs.rows import JobState
@@ -122,6 +123,20 @@ def test_a_server_lives_from_order_to_deletion(people: People, far: Far) -> None
     run = sync.now(far.account)
     assert (run.state, run.seen) == (JobState.DONE, 0), run.outcome
     assert not Server.objects.listed().exists()
+
+
+def test_where_a_cloud_takes_a_size_or_cpus_and_memory_a_server_is_ordered_by_either(people: People, far: Far) -> None:
+    if not (far.table[Operation.SIZES].allowed and far.table[Operation.FREE_SIZE].allowed):
+        return
+    size = next(size for size in offers.sizes(far.account) if size.cpus)
+    for told in ({"size": size.id, "name": "sized"}, {"cpus": 3, "memory_mb": 3072, "name": "free"}):
+        order = {name: value for name, value in ordered(far).items() if name not in ("cpus", "memory_mb")} | told
+        batch = creating.create(far.account, order=order, by=people.alice, customer=people.customer)
+        settle(batch.actions)
+        row = batch.actions.get()
+        assert row.state == "done", row.outcome
+        wanted = (size.cpus, size.memory_mb) if "size" in told else (3, 3072)
+        assert (row.server.cpus, row.server.memory_mb) == wanted
 
 
 def test_what_the_cloud_refuses_is_told_in_its_own_words(people: People, far: Far) -> None:

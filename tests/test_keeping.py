@@ -265,6 +265,49 @@ def test_between_two_uses_no_connection_stays_open(site: Site) -> None:
 
 
 @pytest.mark.parametrize("generation", ["1.0", "1.5", "38.1"])
+def test_what_is_dropped_is_signed_out_of_its_cell(generation: str) -> None:
+    with vcloud.serve(vcloud.Cloud.sized(3, generation=generation)) as cell:
+        account = AccountFactory(endpoint__platform="vcloud", endpoint__url=cell.url)
+        push(account, cell.cloud.credentials, 1)
+        now = [0.0]
+        keep = Keep(age=600.0, clock=lambda: now[0])
+
+        def use() -> None:
+            with keep.driver(again(account)) as driver:
+                driver.check()
+
+        use()
+        [first] = cell.cloud.sessions
+        now[0] = 600.0
+        use()
+        [second] = cell.cloud.sessions
+        assert second != first
+        push(account, cell.cloud.credentials, 2)
+        use()
+        [third] = cell.cloud.sessions
+        assert third != second
+        keep.forget(account.pk)
+        way = {"path": "logout"} if generation == "1.0" else {"path": "session", "method": "DELETE"}
+        cell.faults.inject("hang_up", **way)
+        use()  # a sign-out that goes wrong is nobody's trouble
+        assert third in cell.cloud.sessions
+        assert len(cell.cloud.sessions) == 2
+
+
+@pytest.mark.parametrize("generation", ["1.0", "1.5", "38.1"])
+def test_a_sync_leaves_no_session_at_the_cell_whether_it_ends_well_or_not(generation: str) -> None:
+    with vcloud.serve(vcloud.Cloud.sized(3, generation=generation)) as cell:
+        account = AccountFactory(endpoint__platform="vcloud", endpoint__url=cell.url)
+        account.close_pending(cell.cloud.credentials, 1)
+        account.save()
+        assert sync.now(account).state == "done"
+        assert not cell.cloud.sessions
+        cell.faults.inject("rubbish", times=50)
+        assert sync.now(again(account)).state == "failed"
+        assert not cell.cloud.sessions
+
+
+@pytest.mark.parametrize("generation", ["1.0", "1.5", "38.1"])
 def test_a_vcloud_cell_opens_one_session_for_many_looks(generation: str) -> None:
     with vcloud.serve(vcloud.Cloud.sized(3, generation=generation)) as cell:
         account = AccountFactory(endpoint__platform="vcloud", endpoint__url=cell.url)

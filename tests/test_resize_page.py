@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 
 from accounts.clouds.operations import Size
+from accounts.models import CloudAccount
+from console.demo import vcloud
+from servers import sync
+from servers.actions import actions
 from servers.actions.models import Action, ActionBatch
-from servers.actions.web.shapes import ShapedForm
+from servers.actions.web.shapes import OWN, ShapedForm
 from tests.conftest import People
 from tests.factories import AccountFactory, EndpointFactory, ServerFactory
 from tests.pages import text
+from tests.test_customer_api import Api
 
 pytestmark = pytest.mark.django_db
 
@@ -81,6 +89,103 @@ def test_several_of_such_clouds_are_resized_together(people: People, server: Any
     assert "It has" not in text(page)
     assert resize(people, server, second, cpus="4").status_code == 302
     assert Action.objects.filter(params={"cpus": 4}, state="queued").count() == 2
+
+
+@pytest.fixture
+def cell(people: People) -> Iterator[tuple[vcloud.Site, Any]]:
+    """A stopped server at a cell that has sizing policies, in an account that was last seen as an older one."""
+    cloud = vcloud.Cloud.sized(1, generation="38.1")
+    with vcloud.serve(cloud) as site:
+        account = AccountFactory(
+            customer=people.customer, endpoint__platform="vcloud", endpoint__url=site.url, endpoint__slug="new-cell",
+            endpoint__networks=["127.0.0.1/32"], generation="vcd",
+        )  # fmt: skip
+        account.close_pending(cloud.credentials, 1)
+        account.save()
+        assert sync.now(account).state == "done"
+        server = account.servers.get()
+        server.state = "stopped"
+        server.save(update_fields=["state"])
+        yield site, server
+
+
+def test_where_both_are_taken_the_page_offers_both(people: People, cell: Any) -> None:
+    site, server = cell
+    browser = people.browser(people.alice)
+
+    def names() -> list[str]:
+        cache.clear()
+        content = browser.get("/actions/new", {"kind": "resize", "ids": server.pk}).content.decode()
+        assert content.count('name="cpus"') == content.count('name="memory"') == 1
+        return re.findall(r'class="choice-name cut" title="([^"]*)"', content)
+
+    assert names() == ["System Default", "Small", "Large"]
+    *_, large = site.cloud.policies
+    assert resize(people, server, size=large, cpus="9").status_code == 302
+    assert Action.objects.get().params == {"size": large, "size_name": "Large"}
+    Action.objects.all().delete()
+    site.cloud.policies.pop(next(iter(site.cloud.policies)))
+    assert names() == ["Small", "Large", OWN.name]
+    assert resize(people, server, size="own").status_code == 422
+    assert resize(people, server, size="own", cpus="3").status_code == 302
+    assert Action.objects.get().params == {"cpus": 3}
+    Action.objects.all().delete()
+    site.cloud.policies.clear()
+    assert names() == []
+    assert resize(people, server, cpus="4").status_code == 302
+
+
+def test_where_the_sizes_may_not_be_listed_cpus_and_memory_are_said_all_the_same(people: People, cell: Any) -> None:
+    site, server = cell
+    browser = people.browser(people.alice)
+    site.faults.inject("forbidden", path="computePolicies", times=None)
+    for address, given in (
+        ("/actions/new", {"kind": "resize", "ids": server.pk}),
+        ("/servers/new", {"account": server.account_id, "ask": "1"}),
+    ):
+        page = browser.get(address, given)
+        assert "The sizes on offer are not known. The vCloud cell refused" in text(page)
+        content = page.content.decode()
+        assert 'name="cpus"' in content
+        assert 'name="size"' not in content
+    told = Api(people.customer, people.alice)("GET", f"accounts/{server.account_id}/offers").json()
+    assert told["sizes"] == []
+    assert "The vCloud cell refused" in told["missing"]["sizes"]
+    assert told["images"]
+
+
+def test_the_page_of_a_new_server_offers_both_too(people: People, cell: Any) -> None:
+    _, server = cell
+    content = people.browser(people.alice).get("/servers/new", {"account": server.account_id, "ask": "1"})
+    said = text(content)
+    assert "Small 2 CPUs 4 GB" in said
+    assert "System Default As you say" in said
+    assert "What is left empty is as in the image." in said
+
+
+def test_an_account_last_seen_as_an_older_generation_is_known_anew_by_its_next_sync(people: People, cell: Any) -> None:
+    _, server = cell
+    assert CloudAccount.objects.get(pk=server.account_id).generation == "33"
+    CloudAccount.objects.filter(pk=server.account_id).update(generation="vcd")
+    assert sync.now(CloudAccount.objects.get(pk=server.account_id)).state == "done"
+    assert CloudAccount.objects.get(pk=server.account_id).generation == "33"
+
+
+@pytest.mark.parametrize(
+    ("generation", "given", "words"),
+    [
+        ("1.5", {"size": "small"}, "There is no list of sizes in vCloud before 33"),
+        ("33", {"size": "urn:vcloud:vdcComputePolicy:1"}, ""),
+        ("33", {"memory_mb": 512}, ""),
+    ],
+)
+def test_a_resize_that_a_cloud_does_not_take_is_refused_in_words_at_once(
+    people: People, server: Any, generation: str, given: Any, words: str
+) -> None:
+    CloudAccount.objects.filter(pk=server.account_id).update(generation=generation)
+    row = actions.start([server], kind="resize", params=given, by=people.alice, customer=people.customer).actions.get()
+    assert row.state == ("failed" if words else "queued")
+    assert row.outcome.startswith(words)
 
 
 OFFERED = (Size("1", "small", 1, 1024), Size("c", "custom"))

@@ -60,7 +60,7 @@ class ActingDriver(Driver, Protocol):
     def resume(self, external_id: str) -> Task: ...
 
     def resize(self, external_id: str, size: Size) -> Task:
-        """To a size on offer, or (where sizes are free) to its cpus and memory_mb."""
+        """To a size on offer, or (`Operation.FREE_SIZE`) to its cpus and memory_mb."""
 
     def confirm_resize(self, external_id: str) -> Task: ...
 

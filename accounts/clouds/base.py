@@ -92,6 +92,10 @@ class Driver(Protocol):
     def check(self) -> Checked:
         """Really sign in, find the compute endpoint and read from it."""
 
+    def close(self) -> None:
+        """Sign out, where the cloud would keep the session until its idle time-out. The last call of all: it waits for
+        no turn, takes a few seconds at most, and raises no fault."""
+
     def servers(self, known: KnownRows | None = None) -> Iterator[Page]:
         """Every server of the account, each once, page by page. A listing that ends without a fault is complete.
 

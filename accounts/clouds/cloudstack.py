@@ -79,6 +79,9 @@ class CloudStack(Acting):
     def calls(self) -> int:
         return self._http.calls
 
+    def close(self) -> None:
+        """Nothing to end: each call is signed by itself."""
+
     # --- what it is
 
     def check(self) -> Checked:

@@ -75,7 +75,7 @@ class Acting(ABC):
         """`order.zone` is a zone's name or id; left out it is the only zone that has the image."""
         self._may(Operation.CREATE)
         if not order.size:
-            raise Refused("CloudStack needs a size. Choose one that is on offer.")
+            self._may(Operation.FREE_SIZE)
         given: dict[str, Any] = {
             "serviceofferingid": order.size,
             "templateid": order.image,
@@ -135,6 +135,8 @@ class Acting(ABC):
     def resize(self, external_id: str, size: Size) -> Task:
         """A stopped server changes at once; a running one is scaled, where zone and template allow it."""
         self._may(Operation.RESIZE)
+        if not size.id:
+            self._may(Operation.FREE_SIZE)
         given: dict[str, Any] = {"id": external_id, "serviceofferingid": size.id}
         given |= self._custom(size.id, size.cpus, size.memory_mb)
         if self._known(external_id)[1].state is State.STOPPED or not self._since("4.2"):

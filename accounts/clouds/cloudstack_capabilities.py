@@ -34,6 +34,7 @@ _3: Final[Capabilities] = {
     Operation.NETWORKS: YES,
     Operation.KEY_PAIRS: YES,
     Operation.CREATE: UNPROVEN,
+    Operation.FREE_SIZE: no("CloudStack needs a size. Choose one on offer; some leave CPUs and memory open."),
     Operation.ORDER_USER_DATA: UNPROVEN,
     Operation.START: only("It must be stopped first.", State.STOPPED, unproven=True),
     Operation.STOP: only("It must be running.", State.RUNNING, unproven=True),

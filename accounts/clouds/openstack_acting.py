@@ -38,6 +38,8 @@ class OpenStack(Snapshots):
         require(self.capabilities(), Operation.CREATE)
         if order.user_data:
             require(self.capabilities(), Operation.ORDER_USER_DATA)
+        if not order.size and (order.cpus or order.memory_mb):
+            require(self.capabilities(), Operation.FREE_SIZE)
         if not order.image or not order.size:
             raise Refused("OpenStack needs an image and a size. Choose both.")
         computes = self._signed_in()
@@ -83,6 +85,8 @@ class OpenStack(Snapshots):
         return self._act(Operation.RESUME, external_id, {"unpause" if paused else "resume": None})
 
     def resize(self, external_id: str, size: Size) -> Task:
+        if not size.id:
+            require(self.capabilities(), Operation.FREE_SIZE)
         v10 = self._generation() == "diablo-1.0"
         wanted = {"flavorId": _integer(size.id)} if v10 else {"flavorRef": size.id}
         return self._act(Operation.RESIZE, external_id, {"resize": wanted}, size=size.id)

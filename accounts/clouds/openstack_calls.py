@@ -57,6 +57,9 @@ class Calls:
     def calls(self) -> int:
         return self._http.calls
 
+    def close(self) -> None:
+        """Nothing to end: a token is no session, and runs out by itself."""
+
     def capabilities(self) -> Capabilities:
         return CAPABILITIES[self._generation()]
 

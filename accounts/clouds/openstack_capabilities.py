@@ -21,6 +21,7 @@ _NO_CONSOLE: Final = no("OpenStack Diablo gives customers no console.")
 _NO_IMAGES_10: Final = no("Nova v1.0 of OpenStack Diablo cannot make an image of a server. Its v1.1 can.")
 _HIDDEN_USER_DATA: Final = no("OpenStack shows the user data of a server to the server itself only.")
 _FIXED_USER_DATA: Final = no("OpenStack takes user data only when a server is created or rebuilt from an image.")
+_NO_FREE_SIZE: Final = no("OpenStack takes CPUs and memory by size only. Choose one that is on offer.")
 _NO_PROPERTIES: Final = no("OpenStack gives its servers no guest properties. They read their metadata.")
 _AFTER_RESIZE: Final = "Resize it first."
 
@@ -38,6 +39,7 @@ _MODERN: Final[Capabilities] = MappingProxyType(
         Operation.NETWORKS: YES,
         Operation.KEY_PAIRS: YES,
         Operation.CREATE: YES,
+        Operation.FREE_SIZE: _NO_FREE_SIZE,
         Operation.ORDER_USER_DATA: YES,
         Operation.START: only("It must be stopped to be started.", State.STOPPED),
         Operation.STOP: _RUNNING,

@@ -26,6 +26,7 @@ class Operation(StrEnum):
     NETWORKS = "networks"
     KEY_PAIRS = "key_pairs"
     CREATE = "create"
+    FREE_SIZE = "free_size"  # CPUs and memory of one's own, without a size: for a new server, and for a resize
     ORDER_USER_DATA = "order_user_data"  # with a new server
     START = "start"
     STOP = "stop"
@@ -102,7 +103,8 @@ class Untold(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A size on offer. Where sizes are free (vCloud) there is none, and an order says `cpus` and `memory_mb`."""
+    """A size on offer; without an id, CPUs and memory of one's own (`Operation.FREE_SIZE`). One that tells neither
+    leaves them open: an order of it says `cpus` and `memory_mb`."""
 
     id: str
     name: str

@@ -62,6 +62,9 @@ class VCloud:
     def calls(self) -> int:
         return self._wire.calls
 
+    def close(self) -> None:
+        self._wire.close()
+
     def check(self) -> Checked:
         self._listing.first()
         spoken = self._wire.spoken
@@ -96,7 +99,8 @@ class VCloud:
         return self._listing.changes(since)
 
     def sizes(self) -> tuple[Size, ...]:
-        self._never(Operation.SIZES)
+        self._require(Operation.SIZES)
+        return self._offers.sizes()
 
     def images(self) -> tuple[Image, ...]:
         self._require(Operation.IMAGES)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from accounts.clouds import vcloud_orders as orders
 from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
 from accounts.clouds.operations import Console, Size, Snapshot, Task
 from accounts.clouds.vcloud_listing import Listing
+from accounts.clouds.vcloud_signin import Spoken
 from accounts.clouds.vcloud_tasks import DONE, Tasks, Wish, cut, entries
 from accounts.clouds.vcloud_wire import Content, Wire
 from console.lib.faults import Refused, SlowDown, Unexpected
 
+POLICY: Final = "urn:vcloud:vdcComputePolicy:"
 CURRENT: Final = "current"  # vCloud keeps one snapshot of a server, without an id
 
 
@@ -65,9 +67,12 @@ class Acting:
         raise _not_offered(vm, "undeploy")
 
     def resize(self, external_id: str, size: Size) -> Task:
-        if not size.cpus and not size.memory_mb:
+        """To a sizing policy, to CPUs and memory, or to a policy that leaves those open."""
+        policy = policy_at(self._wire.spoken, size.id)
+        if not size.cpus and not size.memory_mb and not policy:
             raise Refused("Say how many CPUs or how much memory the server gets.")
-        wish = Wish("resize", self._listing.address(external_id), cpus=size.cpus, memory_mb=size.memory_mb)
+        wish = Wish("resize", self._listing.address(external_id), cpus=size.cpus, memory_mb=size.memory_mb,
+                    policy=policy)  # fmt: skip
         return self._tasks.begin(wish, external_id)
 
     def rename(self, external_id: str, name: str) -> Task:
@@ -161,13 +166,22 @@ class Acting:
         if section is None or not address:
             raise _not_offered(vm, "virtualHardwareSection")
         self._tasks.finish(address, orders.with_property(section, key, value or ""), method="PUT")
-        if self._wire.spoken.generation == "vcd" and properties(self._wire.get(address)).get(key, "") != (value or ""):
+        if self._wire.spoken.generation in ("vcd", "33") and properties(self._wire.get(address)).get(key, "") != (
+            value or ""
+        ):
             raise Refused("The cloud took the guest property on and did not keep it: tenants may not set any there.")
 
 
 def properties(hardware: xml.Element) -> dict[str, str]:
     """ExtraConfig of a hardware section."""
     return {xml.attribute(one, "key"): xml.attribute(one, "value") for one in xml.children(hardware, "ExtraConfig")}
+
+
+def policy_at(spoken: Spoken, size: str) -> str:
+    """The address of a sizing policy by the id of its size; "" for CPUs and memory of one's own."""
+    if not size.startswith(POLICY):
+        return ""
+    return f"{spoken.root.removesuffix('/api')}/cloudapi/1.0.0/vdcComputePolicies/{quote(size, safe=':')}"
 
 
 def script(data: bytes) -> str:

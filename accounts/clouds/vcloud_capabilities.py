@@ -1,4 +1,4 @@
-"""What vCloud can do, by generation: "1.0", "1.5", "5.1" (to 27), "vcd" (29 and later).
+"""What vCloud can do, by generation: "1.0", "1.5", "5.1" (to 27), "vcd" (29 to 32), "33" (and later).
 
 No real cell could be reached while this was written: what works does so against recorded replies and the official
 schemas (../shared/fixtures), and is marked unproven.
@@ -12,7 +12,7 @@ from typing import Final
 from accounts.clouds.base import State
 from accounts.clouds.operations import UNPROVEN, Capabilities, Capability, Operation, no, only
 
-_NO_SIZES: Final = no("There is no list of sizes in vCloud: say how many CPUs and how much memory.")
+_NO_SIZES: Final = no("There is no list of sizes in vCloud before 33: say how many CPUs and how much memory.")
 _NO_KEYS: Final = no("There are no key pairs in vCloud: put the key into the start-up script.")
 _NOT_KEPT: Final = no("A resize in vCloud is for good at once: there is nothing to confirm or to take back.")
 _NO_TEXT: Final = no("The text of a server's serial console is not shown by vCloud.")
@@ -61,4 +61,6 @@ _5_1: Final[dict[Operation, Capability]] = {
     Operation.SET_GUEST_PROPERTY: UNPROVEN,
 }
 
-CAPABILITIES: Final[Mapping[str, Capabilities]] = {"1.0": _1_0, "1.5": _1_5, "5.1": _5_1, "vcd": _5_1}
+_33: Final[dict[Operation, Capability]] = {**_5_1, Operation.SIZES: UNPROVEN}  # VM sizing policies, beside free sizes
+
+CAPABILITIES: Final[Mapping[str, Capabilities]] = {"1.0": _1_0, "1.5": _1_5, "5.1": _5_1, "vcd": _5_1, "33": _33}

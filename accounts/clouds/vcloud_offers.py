@@ -8,8 +8,8 @@ from urllib.parse import quote
 from accounts.clouds import vcloud_orders as orders
 from accounts.clouds import vcloud_rows as rows
 from accounts.clouds import vcloud_xml as xml
-from accounts.clouds.operations import Image, Network, Order, Task
-from accounts.clouds.vcloud_acting import script
+from accounts.clouds.operations import Image, Network, Order, Size, Task
+from accounts.clouds.vcloud_acting import POLICY, policy_at, script
 from accounts.clouds.vcloud_listing import Listing
 from accounts.clouds.vcloud_tasks import Tasks, Wish, taken
 from accounts.clouds.vcloud_wire import Wire
@@ -25,6 +25,20 @@ class Offers:
         self._wire = wire
         self._listing = listing
         self._tasks = tasks
+
+    def sizes(self) -> tuple[Size, ...]:
+        """The VM sizing policies of the data centres ([SRC] go-vcloud-director: assigned compute policies, /cloudapi
+        1.0.0 since 33 and 2.0.0 since 35). One of them may leave CPUs and memory open."""
+        release = "2.0.0" if self._wire.spoken.version >= (36,) else "1.0.0"
+        found: dict[str, Size] = {}
+        for vdc in self._listing.vdcs():
+            for policy in self._wire.documents(f"{release}/vdcs/urn:vcloud:vdc:{quote(xml.tail(vdc))}/computePolicies"):
+                if policy.get("pvdcComputePolicy") or not str(policy.get("id", "")).startswith(POLICY):
+                    continue  # where machines may run, and not how large they are
+                size = Size(str(policy["id"]), xml.cut(str(policy.get("name") or policy["id"])),
+                            xml.number(str(policy.get("cpuCount"))), xml.number(str(policy.get("memory"))))  # fmt: skip
+                found[size.id] = size
+        return tuple(found.values())
 
     def images(self) -> tuple[Image, ...]:
         """vApp templates: by the query service since 1.5, catalog by catalog in 1.0."""
@@ -92,7 +106,13 @@ class Offers:
             raise Unexpected("The cell took an order without saying what it makes of it.")
         task, since = taken(vapp)
         made = Wish(
-            "create", at, name=order.name, cpus=order.cpus, memory_mb=order.memory_mb, metadata=dict(order.metadata)
+            "create",
+            at,
+            name=order.name,
+            cpus=order.cpus,
+            memory_mb=order.memory_mb,
+            metadata=dict(order.metadata),
+            policy=policy_at(self._wire.spoken, order.size),
         )
         return Task(self._tasks.began(made, task, since).ref)
 

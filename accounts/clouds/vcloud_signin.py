@@ -27,6 +27,7 @@ _NUMBERS: Final = re.compile(r"\d{1,4}(\.\d{1,4}){0,3}")
 _CLOUDAPI: Final = "/cloudapi/1.0.0/sessions"
 
 Version = tuple[int, ...]
+_GENERATIONS: Final = (((33,), "33"), ((29,), "vcd"), ((5, 1), "5.1"), ((1, 5), "1.5"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Spoken:
     def generation(self) -> str:
         """The key of the capability table."""
         version = self.version
-        return "1.0" if version < (1, 5) else "1.5" if version < (5, 1) else "5.1" if version < (29,) else "vcd"
+        return next((name for since, name in _GENERATIONS if version >= since), "1.0")
 
     @property
     def namespace(self) -> str:
@@ -131,6 +132,13 @@ def sign_in(http: Session, url: str, spoken: Spoken, credentials: Mapping[str, s
     login = spoken.login or f"{spoken.root}/sessions"
     response = _logged_in(http.post(login, headers=basic | {"Accept": spoken.accept}), secrets)
     return Signed(_headers(response), replies.body(response, secrets))
+
+
+def way_out(spoken: Spoken, signed: Signed) -> tuple[str, str]:
+    """The method and the address that end a session: [SRC] the API guides, "Log out"."""
+    if spoken.version < (1, 5):
+        return "POST", f"{spoken.root}/logout"
+    return "DELETE", signed.start.get("href", "") or f"{spoken.root}/session"
 
 
 def _logged_in(response: requests.Response, secrets: tuple[str, ...]) -> requests.Response:

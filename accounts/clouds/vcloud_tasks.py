@@ -64,6 +64,7 @@ class Wish:
     name: str = ""
     cpus: int | None = None
     memory_mb: int | None = None
+    policy: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -234,6 +235,12 @@ class Tasks:
 
     def _resize(self, wish: Wish, vm: xml.Element) -> tuple[Progress, str, str]:
         # One after the other: the second would find the server busy.
+        held_policy = xml.child(vm, "ComputePolicy", "VmSizingPolicy")
+        if wish.policy and (held_policy is None or xml.tail(held_policy.get("href", "")) != xml.tail(wish.policy)):
+            address = xml.link(vm, "reconfigureVm")
+            if not address:
+                raise Refused("The cloud does not let this account resize this server now.")
+            return self._do("POST", address, orders.sized(self._wire.spoken, vm, wish.policy))
         held = rows.hardware(vm)
         for kind, wanted in (("3", wish.cpus), ("4", wish.memory_mb)):
             if wanted is None or rows.quantity(held, kind) == wanted:

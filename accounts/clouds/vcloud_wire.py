@@ -4,24 +4,31 @@ pages have no list of their own (vCloud 1.0).
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import orjson
 import requests
 
 from accounts.clouds import vcloud_replies as replies
 from accounts.clouds import vcloud_signin as signin
 from accounts.clouds import vcloud_xml as xml
-from console.lib.faults import BadCredentials, Unexpected
+from console.lib.faults import BadCredentials, Fault, Unexpected
 from console.lib.outbound import Session, Transport, origin
 
 CONNECTIONS: Final = 8  # at once to one cell
 WORTH: Final = 3  # calls that a connection is opened for: to open it takes as long as one or two
+PER_PAGE: Final = 128
+CLOSING: Final = 3.0  # seconds for a sign-out
+MOST_PAGES: Final = 100  # of a list below /cloudapi
 QUICK: Final = 0.003  # seconds: a cell that answers within them keeps one thread busy, and more would be in its way
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,24 @@ class Wire:
                 self._signed = signin.sign_in(self._http, self._url, self.spoken, self._credentials)
             return self._signed
 
+    def close(self) -> None:
+        """End the session: a cell keeps it for half an hour else, and allows each user so many."""
+        signed, self._signed = self._signed, None
+        if signed is None:
+            return
+        self._transport.deadline, self._transport.before_call = CLOSING, None
+        headers = {"Accept": self.spoken.accept, **signed.headers}
+        method, address = signin.way_out(self.spoken, signed)
+        try:
+            self.guard(address)
+            reply = self._http.request(method, address, headers=headers)
+            if not reply.ok and reply.status_code not in (401, 403):  # it ran out before
+                raise self.fault(reply)
+        except Fault as fault:
+            log.info("a vCloud session stays open until its time-out: %s", fault.words)
+        finally:
+            self._transport.hang_up()
+
     # --- calls
 
     def get(self, address: str) -> xml.Element:
@@ -86,6 +111,24 @@ class Wire:
         if not response.ok:
             raise self.fault(response)
         return response.content
+
+    def documents(self, path: str) -> Iterator[dict[str, Any]]:
+        """Every entry of a list below /cloudapi, which speaks JSON: [SRC] go-vcloud-director's OpenApiGetAllItems."""
+        accept = f"application/json;version={self.spoken.number}"
+        for number in range(1, MOST_PAGES + 1):
+            address = f"{self.spoken.root.removesuffix('/api')}/cloudapi/{path}?page={number}&pageSize={PER_PAGE}"
+            response = self.request("GET", address, accept=accept)
+            if not response.ok:
+                raise self.fault(response)
+            try:
+                found = orjson.loads(response.content)
+                values, pages = found["values"], int(found["pageCount"])
+                yield from (dict(value) for value in values)
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise Unexpected(f"{replies.CELL} answered a list with something that is none.") from error
+            if number >= pages:
+                return
+        raise Unexpected(f"{replies.CELL} has a list that does not end.")
 
     def find(self, address: str) -> xml.Element | None:
         """As get; None when the cell says that there is no such thing."""
@@ -99,15 +142,20 @@ class Wire:
         return replies.fault(response, self._secrets)
 
     def request(
-        self, method: str, address: str, content: Content | None = None, http: Session | None = None
+        self,
+        method: str,
+        address: str,
+        content: Content | None = None,
+        http: Session | None = None,
+        accept: str = "",
     ) -> requests.Response:
         """One call; repeated once with a new session when this one ran out (30 minutes idle: 401, or 403 on some)."""
         self.guard(address)
         http = http or self._http
         session = self._session()
-        response = self._once(method, address, content, http, session)
+        response = self._once(method, address, content, http, session, accept)
         if response.status_code == 401 or (response.status_code == 403 and not self._alive(http, session)):
-            response = self._once(method, address, content, http, self._session(stale=session))
+            response = self._once(method, address, content, http, self._session(stale=session), accept)
         return response
 
     def guard(self, address: str) -> None:
@@ -115,9 +163,15 @@ class Wire:
         self._http.check(*origin(address))
 
     def _once(
-        self, method: str, address: str, content: Content | None, http: Session, session: signin.Signed
+        self,
+        method: str,
+        address: str,
+        content: Content | None,
+        http: Session,
+        session: signin.Signed,
+        accept: str = "",
     ) -> requests.Response:
-        headers, body = {"Accept": self.spoken.accept, **session.headers}, None
+        headers, body = {"Accept": accept or self.spoken.accept, **session.headers}, None
         if content is not None:
             headers["Content-Type"] = f"{xml.VCLOUD}{content.kind}+xml"
             body = content.body.encode() if isinstance(content.body, str) else content.body

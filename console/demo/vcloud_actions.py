@@ -70,12 +70,18 @@ class Actions:
                 raise bad(f"validation error on field '{path}': not a number")
             cpus = int(found) if found and name == "cpus" else cpus
             memory = int(found) if found and name == "memory" else memory
+        chosen = next(body.all("ComputePolicy/VmSizingPolicy"), None)
+        policy = vm.policy if chosen is None else chosen.get("href", "").rpartition("/")[2]
+        if policy and policy not in self.cloud.policies:
+            raise forbidden("vdcComputePolicy", policy)
+        if chosen is not None:
+            _, cpus, memory = self.cloud.policies[policy]
         task_ = self.deeds.resize(vm, cpus, memory, extra)
         name, finish = body.root.get("name") or vm.name, task_.finish
 
         def both() -> None:
             finish()
-            vm.name = name
+            vm.name, vm.policy = name, policy
 
         task_.finish, task_.name = both, "vappReconfigureVm"
         return task_

@@ -84,6 +84,11 @@ class Cloud:
         self._going: list[Task] = []
         self.org_id, self.vdc_id, self.catalog_id, self.user_id = (self.new_id() for _ in range(4))
         self.storage_id = self.new_id()
+        self.policies: dict[str, tuple[str, int | None, int | None]] = {
+            f"urn:vcloud:vdcComputePolicy:00000000-0000-4000-8000-{place:012}": policy
+            for place, policy in enumerate((("System Default", None, None), ("Small", 2, 4096), ("Large", 4, 8192)))
+        }
+        """VM sizing policies by id: name, CPUs and memory in MB; the default leaves both open."""
         if not self.networks:
             for third, name in enumerate((f"{self.org}-internet", f"{self.org}-data"), start=1):
                 id_ = self.new_id()

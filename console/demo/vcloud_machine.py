@@ -94,6 +94,7 @@ def vm(d: Dialect, cloud: Cloud, one: Vm, *, whole: bool = True) -> str:
         d.ref("StorageProfile", f"vdcStorageProfile/{cloud.storage_id}", "vdcStorageProfile", "*")
         if d.since("5.1")
         else "",
+        policy(d, cloud, one) if d.since("33.0") else "",
     )
     if not working:
         one.rendered[key] = xml
@@ -295,6 +296,13 @@ def spec(one: Vm) -> str:
         text("NumCoresPerSocket", 1),
         el("MemoryResourceMb", None, text("Configured", one.memory_mb)),
     )
+
+
+def policy(d: Dialect, cloud: Cloud, one: Vm) -> str:
+    """The policy that says how large it is (33 and later)."""
+    id_ = one.policy or next(iter(cloud.policies))
+    address = f"{d.base}/cloudapi/1.0.0/vdcComputePolicies/{id_}"
+    return el("ComputePolicy", None, el("VmSizingPolicy", {"href": address, "id": id_, "name": cloud.policies[id_][0]}))
 
 
 def capabilities(d: Dialect, path: str, *, whole: bool = False) -> str:

@@ -184,6 +184,8 @@ class Vm:
     """Properties of its product section: what the guest reads from its OVF environment."""
     extra: dict[str, str] = field(default_factory=dict)
     """ExtraConfig of its hardware section (5.6 and later)."""
+    policy: str = ""
+    """The id of its sizing policy (33 and later); "" for the default one."""
     snapshot: Snapshot | None = None
     task: Task | None = None
     rendered: dict[str, str] = field(default_factory=dict)

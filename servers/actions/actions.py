@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts import ready
 from accounts.clouds.operations import Operation
 from console.lib import audit, notify
 from console.lib.denials import Wrong
@@ -24,7 +25,7 @@ from console.lib.jobs import leases, sharing
 from console.lib.jobs.rows import ACTIVE, JobState
 from console.models import User
 from providers.models import Customer
-from servers.actions import ability
+from servers.actions import ability, measures
 from servers.actions.kinds import CREATE, KINDS, Kind
 from servers.actions.models import Action, ActionBatch
 from servers.models import Server
@@ -41,7 +42,8 @@ def start(
     """Do this to these servers of `customer`: one batch, and a row for each.
 
     A server on which it cannot be done gets a row that failed, with the reason; none is dropped. `params`: rename
-    `{name}`, snapshot `{name?}`, resize `{size}` (its id), revert_snapshot and delete_snapshot `{snapshot_id}` (and
+    `{name}`, snapshot `{name?}`, resize `{size}` (its id) or, where the
+    cloud takes them (vCloud), `{cpus?, memory_mb?}`, revert_snapshot and delete_snapshot `{snapshot_id}` (and
     `snapshot_name`, to be shown).
     Wrong (fields `kind`, `servers`, and those of `params`) when it cannot be tried at all.
     """
@@ -58,6 +60,8 @@ def start(
         rows = rows.select_for_update(of=("self",), no_key=True).order_by("pk")
         found = {server.pk: server for server in rows.select_related("customer", "account__endpoint")}
         refused = ability.refusals(found.values(), does)
+        if does.operation == Operation.RESIZE:
+            refused = _measured(found.values(), given) | refused
         if does.operation == Operation.DELETE:
             # Whoever makes such a server finds out at its next write that the row is not its own any more.
             making = Action.objects.filter(server__in=found.keys() - refused.keys(), kind=CREATE.name)
@@ -97,6 +101,12 @@ def _row(batch: ActionBatch, server: Server | None, asked: Server, refused: Mapp
     return row
 
 
+def _measured(servers: Iterable[Server], given: Mapping[str, Any]) -> dict[Any, str]:
+    """Where a resize to this is not taken: server id → why."""
+    said = {server.pk: measures.refusal(given, ready.table(server.account)) for server in servers}
+    return {pk: words for pk, words in said.items() if words}
+
+
 def _checked(does: Kind, params: dict[str, Any], count: int) -> dict[str, Any]:
     """The parameters as they are kept. Wrong, with all that is wrong."""
     wrong: dict[str, list[str]] = {}
@@ -121,7 +131,7 @@ def _checked(does: Kind, params: dict[str, Any], count: int) -> dict[str, Any]:
         if name not in kept:
             wrong[name] = ["This field is required."]
     if does.name == "resize" and not kept:
-        wrong["size"] = ["Choose a size."]
+        wrong["size"] = [f"{measures.CHOOSE} Or say CPUs and memory, where the cloud takes those."]
     if strangers := sorted(set(params) - {*does.needs, *_BESIDES.get(does.name, ())}):
         wrong |= {name: [f"{does.label} takes no such field."] for name in strangers if params[name]}
     if wrong:
@@ -131,7 +141,7 @@ def _checked(does: Kind, params: dict[str, Any], count: int) -> dict[str, Any]:
 
 _NUMBERS = ("cpus", "memory_mb", "disk_gb")
 _BESIDES = {
-    "resize": ("size", "size_name", *_NUMBERS),  # where sizes are free, cpus and memory_mb instead
+    "resize": ("size", "size_name", *_NUMBERS),  # cpus and memory_mb: instead, or beside one that leaves them open
     "revert_snapshot": ("snapshot_name",),
     "delete_snapshot": ("snapshot_name",),
 }

@@ -15,7 +15,7 @@ from console.lib.denials import Denied, Wrong
 from console.lib.jobs.rows import ACTIVE
 from console.models import User
 from providers.models import Customer
-from servers.actions import actions
+from servers.actions import actions, measures
 from servers.actions.kinds import CREATE
 from servers.actions.models import Action, ActionBatch
 
@@ -32,9 +32,10 @@ def create(
 ) -> ActionBatch:
     """Create `count` servers as ordered in this account of `customer`: one batch, and a row for each.
 
-    `order`: `name` and `image` (its id), `size` (its id) or, where sizes are free or leave them open, `cpus` and
-    `memory_mb`; also `networks` (ids; none: the cloud's default), `key_name`, `user_data` (text), `zone`, and
-    `image_name` and `size_name` to be shown. Several servers are called name-1, name-2 …
+    `order`: `name` and `image` (its id), `size` (its id) or, where the cloud takes them without one (vCloud) or beside
+    one that leaves them open (CloudStack), `cpus` and `memory_mb`; also `networks` (ids; none: the cloud's default),
+    `key_name`, `user_data` (text), `zone`, and `image_name` and `size_name` to be shown. Several servers
+    are called name-1, name-2 …
 
     Wrong (fields as in `order`, and `count`); Denied (`account_not_ready`) when the account cannot create any.
     """
@@ -133,11 +134,13 @@ def _fits(order: dict[str, Any], table: Capabilities | None, wrong: dict[str, li
     """What this platform needs and what it does not take. Nothing is said while nobody knows what it is."""
     if table is None:
         return
-    free = table[Operation.SIZES].refusal()
-    if not free and not order.get("size"):
-        wrong.setdefault("size", ["Choose a size."])
-    for field, operation in (("size", Operation.SIZES), ("networks", Operation.NETWORKS),
-                             ("key_name", Operation.KEY_PAIRS),
-                             ("user_data", Operation.ORDER_USER_DATA)):  # fmt: skip
+    # A measure that is wrong in itself was told of already: whether it would do is another question.
+    if not wrong.keys() & _NUMBERS and (words := measures.refusal(order, table)):
+        wrong.setdefault("size", [words])
+    for field, operation in (
+        ("networks", Operation.NETWORKS),
+        ("key_name", Operation.KEY_PAIRS),
+        ("user_data", Operation.ORDER_USER_DATA),
+    ):
         if order.get(field) and (words := table[operation].refusal()):
             wrong.setdefault(field, [words])

@@ -31,7 +31,7 @@ KINDS = {
     ("cloudstack", "4.18"),
     ("vcloud", "1.0"),
     ("vcloud", "1.5"),
-    ("vcloud", "vcd"),
+    ("vcloud", "33"),
 }
 
 

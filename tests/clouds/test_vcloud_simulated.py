@@ -10,6 +10,7 @@ import pytest
 from accounts.clouds import State, vcloud_tasks
 from accounts.clouds.operations import Operation, Order, Phase, Size, Task, Untold
 from accounts.clouds.vcloud import VCloud
+from accounts.clouds.vcloud_wire import CLOSING
 from console.demo.vcloud import Cloud, Site, serve
 from console.lib.faults import BadCredentials, Fault, Refused, SlowDown, Unexpected, Unreachable
 from tests.clouds.vcloud_account import ended, listed, opened
@@ -34,7 +35,8 @@ def test_every_generation_is_signed_in_to_and_listed_whole(generation: str) -> N
         driver = account(site)
         checked = driver.check()
         assert checked.version == f"vCloud API {generation}"
-        assert checked.generation == {"1.0": "1.0", "1.5": "1.5", "5.1": "5.1", "9.0": "5.1"}.get(generation, "vcd")
+        named = {"1.0": "1.0", "1.5": "1.5", "5.1": "5.1", "9.0": "5.1", "32.0": "vcd"}
+        assert checked.generation == named.get(generation, "33")
         found = {facts.external_id: facts for facts in listed(driver)}
         assert set(found) == {f"vm-{vm_id}" for vm_id in site.cloud.vms}
         for vm_id, vm in site.cloud.vms.items():
@@ -330,7 +332,6 @@ def test_what_the_table_refuses_makes_no_call(site: Site) -> None:
     driver.check()
     calls = driver.calls
     for operation, call in {
-        Operation.SIZES: driver.sizes,
         Operation.KEY_PAIRS: driver.key_pairs,
         Operation.CONSOLE_TEXT: lambda: driver.console_text("vm-1"),
         Operation.CONFIRM_RESIZE: lambda: driver.confirm_resize("vm-1"),
@@ -339,3 +340,48 @@ def test_what_the_table_refuses_makes_no_call(site: Site) -> None:
             call()
         assert caught.value.words == driver.capabilities()[operation].reason
     assert driver.calls == calls
+
+
+@pytest.mark.parametrize("generation", ["1.0", "1.5", "5.1", "32.0", "38.1"])
+def test_a_closed_driver_leaves_no_session_and_one_that_never_called_makes_no_call(generation: str) -> None:
+    with serve(Cloud.sized(1, generation=generation)) as site:
+        driver = account(site)
+        driver.close()
+        assert driver.calls == 0
+        driver.check()
+        assert len(site.cloud.sessions) == 1
+        driver.close()
+        assert not site.cloud.sessions
+        calls = driver.calls
+        driver.close()
+        assert driver.calls == calls
+
+
+def test_a_closed_driver_waits_for_no_turn_and_not_long_for_an_answer() -> None:
+    with serve(Cloud.sized(1, generation="38.1")) as site:
+        driver = account(site)
+        driver.check()
+        driver._wire._transport.before_call = pytest.fail
+        site.faults.inject("hang_up", path="session", method="DELETE", times=None)
+        driver.close()
+        assert driver._wire._transport.deadline == CLOSING
+
+
+def test_sizes_are_the_sizing_policies_and_a_server_can_be_given_a_measure_of_its_own() -> None:
+    with serve(Cloud.sized(2, generation="38.1")) as site:
+        driver = account(site)
+        default, small, large = driver.sizes()
+        assert [(size.name, size.cpus, size.memory_mb) for size in (default, small, large)] == [
+            ("System Default", None, None),
+            ("Small", 2, 4096),
+            ("Large", 4, 8192),
+        ]
+        vm = next(iter(site.cloud.vms.values()))
+        server = f"vm-{vm.id}"
+        assert ended(driver, driver.stop(server)).phase is Phase.DONE
+        assert ended(driver, driver.resize(server, large)).phase is Phase.DONE
+        assert (vm.policy, vm.cpus, vm.memory_mb) == (large.id, 4, 8192)
+        assert ended(driver, driver.resize(server, Size(default.id, "", cpus=3, memory_mb=1024))).phase is Phase.DONE
+        assert (vm.policy, vm.cpus, vm.memory_mb) == (default.id, 3, 1024)
+        assert ended(driver, driver.resize(server, Size("", "", cpus=5, memory_mb=2048))).phase is Phase.DONE
+        assert (vm.policy, vm.cpus, vm.memory_mb) == (default.id, 5, 2048)

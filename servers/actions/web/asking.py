@@ -18,10 +18,10 @@ from accounts import ready
 from accounts.clouds.operations import Operation, Size, Snapshot
 from accounts.visit import visit
 from console.lib.denials import Denied, Wrong
-from console.lib.faults import Fault
+from console.lib.faults import Fault, Refused
 from console.lib.pages import person, signed_in
 from console.templatetags.look import megabytes
-from servers.actions import ability, actions, offers
+from servers.actions import ability, actions, measures, offers
 from servers.actions.kinds import KINDS, Kind
 from servers.actions.models import ActionBatch
 from servers.actions.web.forms import ActionForm
@@ -46,8 +46,8 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the page needs to know of the cloud: the sizes to choose from, or `free`: CPUs and memory are said instead;
-    or the snapshot that it is about. Or the `fault` why that is not known, under its `title`."""
+    """What the page needs to know of the cloud: the sizes to choose from, and whether CPUs and memory can be said
+    instead (`free`); or the snapshot that it is about. Or the `fault` why that is not known, under its `title`."""
 
     sizes: Sequence[Size] = ()
     free: bool = False
@@ -114,15 +114,19 @@ def _offer(does: Kind, chosen: Chosen, snapshot_id: str) -> Offer:
         return Offer()
     accounts = {server.account_id: server.account for server in chosen.able}
     tables = [ready.table(account) for account in accounts.values()]
-    if all(table is not None and not table[Operation.SIZES].allowed for table in tables):
-        return Offer(free=True, has=_has(chosen.able))
+    free, has = all(map(measures.free, tables)), _has(chosen.able)
+    listed = any(table is None or table[Operation.SIZES].allowed for table in tables)
+    if free and (not listed or len(accounts) > 1):
+        return Offer(free=True, has=has)
     if len(accounts) > 1:
         return Offer(
             fault="These servers are in several accounts, whose sizes differ. Resize those of one account at a time."
         )
     try:
-        return Offer(offers.sizes(next(iter(accounts.values()))))
+        return Offer(offers.sizes(next(iter(accounts.values()))), free=free, has=has)
     except Fault as fault:
+        if free and isinstance(fault, Refused):  # it need not be allowed to list them in order to do without
+            return Offer(free=True, has=f"{Offer.title}. {fault.words} {has}".strip())
         return Offer(fault=fault.words)
 
 

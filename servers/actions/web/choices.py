@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accounts import clouds, ready
 from accounts.clouds.operations import Image, KeyPair, Network, Operation, Size
 from accounts.models import CloudAccount
 from console.lib.faults import Fault
-from servers.actions import offers
+from servers.actions import measures, offers
 
 
 @dataclass
 class Choices:
     """`never`: list, or "user_data" → the sentence why this platform has none. `failed`: list → the cloud's words of
-    just now."""
+    just now. `free`: CPUs and memory can be said instead of a size."""
 
     sizes: tuple[Size, ...] = ()
     images: tuple[Image, ...] = ()
@@ -24,16 +24,12 @@ class Choices:
     key_pairs: tuple[KeyPair, ...] = ()
     never: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    free: bool = False
 
     @property
     def fault(self) -> str:
         """Why nothing can be ordered at the moment; "" when it can."""
-        return self.failed.get("images") or self.failed.get("sizes") or ""
-
-    @property
-    def free(self) -> bool:
-        """Whether CPUs and memory are said instead of a size."""
-        return "sizes" in self.never
+        return self.failed.get("images") or ("" if self.free else self.failed.get("sizes")) or ""
 
     @property
     def lacks(self) -> str:
@@ -56,7 +52,7 @@ class Choices:
             return self
         images = tuple(one for one in self.images if one.zone in ("", zone))
         networks = tuple(one for one in self.networks if one.zone in ("", zone))
-        return Choices(self.sizes, images, networks, self.key_pairs, self.never, self.failed)
+        return replace(self, images=images, networks=networks)
 
 
 _LISTS: tuple[tuple[str, Operation, Callable[[CloudAccount], tuple[Any, ...]]], ...] = (
@@ -70,7 +66,7 @@ _LISTS: tuple[tuple[str, Operation, Callable[[CloudAccount], tuple[Any, ...]]], 
 def of(account: CloudAccount) -> Choices:
     """Ask the cloud for all of it. Ends early where it cannot be ordered without what failed."""
     table = ready.table(account) or list(clouds.tables(account.endpoint.platform).values())[-1]
-    found = Choices()
+    found = Choices(free=measures.free(table))
     if words := table[Operation.ORDER_USER_DATA].refusal():
         found.never["user_data"] = words
     for name, operation, ask in _LISTS:

@@ -15,7 +15,7 @@ NO_FILL = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"
 
 
 class ActionForm(ShapedForm):
-    """The frozen targets, and the fields of this kind. `free`: sizes are not listed there; `has`: what it has now."""
+    """The frozen targets, and the fields of this kind. `free`: it can say CPUs and memory; `has`: what it has now."""
 
     targets = forms.CharField(widget=forms.HiddenInput, required=False)
     kind = forms.CharField(widget=forms.HiddenInput)

@@ -89,7 +89,7 @@ class OrderForm(ShapedForm):
         given = self.cleaned_data
         told = {name: given.get(name) for name in ("name", "image", "networks", "key_name", "user_data")}
         told |= self.shape_params() | {"zone": self.zone, "image_name": self.images[given["image"]].name}
-        if size := self.sizes.get(given.get("size", "")):
+        if size := self.sizes.get(told.get("size") or ""):
             told["size_name"] = size.name
         return {name: value for name, value in told.items() if value}
 

@@ -15,6 +15,7 @@ from console.templatetags.look import megabytes
 STEP = Decimal("0.25")  # GB
 MOST_CPUS = 1024
 MOST_MEMORY = 16 * 1024  # GB
+OWN = Size("own", "CPUs and memory of your choice")  # a choice of the form; what it asks for names no size
 
 
 class SizeRadio(forms.RadioSelect):
@@ -31,25 +32,27 @@ class SizeRadio(forms.RadioSelect):
 
 
 class ShapedForm(forms.Form):
-    """A form with `size`, or `cpus` and `memory` (in GB), or all three where some sizes leave them open."""
+    """A form with `size`, or `cpus` and `memory` (in GB), or all three where a cloud takes either."""
 
     sizes: dict[str, Size]
 
     def shape(self, sizes: Sequence[Size], *, free: bool, least: int = 2, hint: str = "") -> None:
-        """Add the fields. `free`: there are no sizes to choose from, and `least` of CPUs and memory must be said.
+        """Add the fields. `free`: CPUs and memory can be said instead of a size, `least` of the two at least.
 
-        `hint` stands below them then.
+        `hint` stands below them then. `self.free`: there is no size to choose, and nothing else is asked for.
         """
+        if free and sizes and not any(map(is_open, sizes)):
+            sizes = (*sizes, OWN)
         self.sizes = {size.id: size for size in sizes}
-        self.free, self.least, self.hint = free, least if free else 2, hint if free else ""
-        if not free:
+        self.free, self.least, self.hint = free and not sizes, least if free else 2, hint if free else ""
+        if not self.free:
             widget = SizeRadio()
             widget.open_ones = frozenset(size.id for size in sizes if is_open(size))
             choices = [(size.id, in_words(size)) for size in sizes]
             self.fields["size"] = forms.ChoiceField(
                 label="Size", choices=choices, widget=widget, error_messages={"required": "Choose a size."}
             )
-        if free or any(map(is_open, sizes)):
+        if self.free or any(map(is_open, sizes)):
             self.fields["cpus"] = forms.IntegerField(label="CPUs", min_value=1, max_value=MOST_CPUS, required=False)
             self.fields["memory"] = forms.DecimalField(
                 label="Memory in GB", min_value=STEP, max_value=MOST_MEMORY, step_size=STEP, required=False
@@ -77,7 +80,8 @@ class ShapedForm(forms.Form):
         """`size`, `cpus`, `memory_mb`: those that were given."""
         given = self.cleaned_data
         memory = given.get("memory")
-        told = {"size": given.get("size"), "cpus": given.get("cpus"), "memory_mb": int(memory * 1024) if memory else 0}
+        size = "" if self.sizes.get(given.get("size", "")) is OWN else given.get("size")
+        told = {"size": size, "cpus": given.get("cpus"), "memory_mb": int(memory * 1024) if memory else 0}
         return {name: value for name, value in told.items() if value}
 
     @property
@@ -99,7 +103,8 @@ class ShapedForm(forms.Form):
 
 
 def is_open(size: Size) -> bool:
-    """Whether an order of this size says CPUs and memory itself (CloudStack's custom offerings)."""
+    """Whether an order of this size says CPUs and memory itself (CloudStack's custom offerings,
+    vCloud's default policy)."""
     return size.cpus is None and size.memory_mb is None
 
 

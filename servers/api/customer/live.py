@@ -15,7 +15,8 @@ from accounts.clouds.operations import Operation
 from accounts.models import CloudAccount
 from console.lib.api.schema import Error
 from console.lib.denials import Denied
-from servers.actions import offers, passwords
+from console.lib.faults import Refused
+from servers.actions import measures, offers, passwords
 from servers.api.customer import examples
 from servers.api.customer.base import CustomerView
 from servers.api.customer.serializers import OffersOut, PasswordOut, SnapshotOut
@@ -49,7 +50,8 @@ class Offers(CustomerView):
     def get(self, request: Request, pk: UUID) -> Response:
         """What a server can be created from in this account: asked of its cloud, and kept for a few minutes.
 
-        A list that this platform does not have is empty, and `missing` says why.
+        A list that this platform does not have is empty, and `missing` says why. Where vCloud lists sizes, CPUs and
+        memory of your own can be said all the same.
         """
         account = self.account(pk)
         _ask(account)
@@ -57,7 +59,12 @@ class Offers(CustomerView):
         told: dict[str, Any] = {"missing": {}}
         for name, (operation, ask) in _LISTS.items():
             reason = table[operation].refusal() if table is not None else ""
-            told[name] = [] if reason else ask(account)
+            try:
+                told[name] = [] if reason else ask(account)
+            except Refused as fault:
+                if name != "sizes" or not measures.free(table):
+                    raise
+                told[name], reason = [], fault.words  # it can be done without
             if reason:
                 told["missing"][name] = reason
         return Response(OffersOut(told).data)

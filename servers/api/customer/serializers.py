@@ -38,14 +38,18 @@ class MyAccountOut(serializers.ModelSerializer[CloudAccount]):
         )
 
 
+_SIZE = "The cloud's id of the size, as in `GET …/offers`."
+_MEASURE = "Instead of `size` in vCloud accounts; elsewhere beside one that leaves it open: null in `GET …/offers`."
+
+
 class ActionIn(In):
     kind = serializers.ChoiceField(choices=[(kind.name, kind.label) for kind in KINDS.values()])
     name = serializers.CharField(
         max_length=255, required=False, help_text="rename: the new name. snapshot: its name; without one, the time."
     )
-    size = serializers.CharField(max_length=255, required=False, help_text="resize: the cloud's id of the size.")
-    cpus = serializers.IntegerField(min_value=1, required=False, help_text="resize, where sizes are free.")
-    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="resize, where sizes are free.")
+    size = serializers.CharField(max_length=255, required=False, help_text=f"resize. {_SIZE}")
+    cpus = serializers.IntegerField(min_value=1, required=False, help_text=f"resize. {_MEASURE}")
+    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="resize: as `cpus`.")
     snapshot_id = serializers.CharField(
         max_length=255, required=False, help_text="revert_snapshot, delete_snapshot: the cloud's id of the snapshot."
     )
@@ -55,9 +59,9 @@ class OrderIn(In):
     account_id = serializers.UUIDField(help_text="The account, as in `GET accounts`.")
     name = serializers.CharField(max_length=255)
     image = serializers.CharField(max_length=255, help_text="The cloud's id of the image, as in `GET …/offers`.")
-    size = serializers.CharField(max_length=255, required=False, help_text="The cloud's id of the size.")
-    cpus = serializers.IntegerField(min_value=1, required=False, help_text="Where sizes are free.")
-    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="Where sizes are free.")
+    size = serializers.CharField(max_length=255, required=False, help_text=_SIZE)
+    cpus = serializers.IntegerField(min_value=1, required=False, help_text=_MEASURE)
+    memory_mb = serializers.IntegerField(min_value=1, required=False, help_text="As `cpus`.")
     networks = serializers.ListField(
         child=serializers.CharField(max_length=255), required=False, help_text="Ids. Left out: the cloud's default."
     )

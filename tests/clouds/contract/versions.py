@@ -32,9 +32,10 @@ VERSIONS: dict[str, Callable[[], Site]] = {
     "vcloud-1.5": lambda: VCloudSite("1.5", "1.5"),
     "vcloud-5.1": lambda: VCloudSite("5.1", "5.1"),
     "vcloud-5.7": lambda: VCloudSite("5.1", "9.0"),
-    "vcloud-38.1": lambda: VCloudSite("vcd", "38.1"),
-    "vcloud-38.1-api-token": lambda: VCloudSite("vcd", "38.1", "api-token"),
-    "vcloud-46-unknown": lambda: VCloudSite("vcd", "46.0"),
+    "vcloud-32.0": lambda: VCloudSite("vcd", "32.0"),
+    "vcloud-38.1": lambda: VCloudSite("33", "38.1"),
+    "vcloud-38.1-api-token": lambda: VCloudSite("33", "38.1", "api-token"),
+    "vcloud-46-unknown": lambda: VCloudSite("33", "46.0"),
 }
 
 DISTINCT = [name for name in VERSIONS if not name.endswith(("-keystone", "-credential", "-token", "-unknown"))]
