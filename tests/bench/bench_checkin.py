@@ -126,10 +126,13 @@ def stored() -> int:
         return int(cursor.fetchone()[0])
 
 
-def rate(port: int, lines: list[str], count: int, path: str) -> tuple[float, dict[str, Any]]:
-    """Check-ins a second, from the first one sent until the last one's sample can be read in the database."""
+def rate(port: int, lines: list[str], count: int, path: str, ago: float = 6000) -> tuple[float, dict[str, Any]]:
+    """Check-ins a second, from the first one sent until the last one's sample can be read in the database.
+
+    Each agent tells a minute with each call, `ago` seconds before now and on, as after a while without a network.
+    """
     before = stored()
-    with generator("call", port, lines, count, path) as process:
+    with generator("call", port, lines, count, path, ago) as process:
         assert told(process) == "built\n"
         go(process)
         said = json.loads(told(process))
@@ -159,7 +162,7 @@ def called() -> Result:
     lines = fleet(AGENTS)
     with web() as (process, port):
         answers(port)
-        rate(port, lines, AGENTS, protocol.CHECKIN_PATH)  # each session is read once
+        rate(port, lines, AGENTS, protocol.CHECKIN_PATH, 7000)  # each session is read once
         spent = sum(psutil.Process(process.pid).cpu_times()[:2])
         ours, said = rate(port, fresh(lines), CALLS, protocol.CHECKIN_PATH)
         spent = sum(psutil.Process(process.pid).cpu_times()[:2]) - spent

@@ -89,12 +89,12 @@ class Calling(asyncio.Protocol):
             self.done.set()
 
 
-async def call(port: int, agents: list[One], count: int, path: str) -> None:
-    """`count` check-ins, each agent in its turn."""
-    start = time.time() - count // len(agents) - 2
+async def call(port: int, agents: list[One], count: int, path: str, ago: float) -> None:
+    """`count` check-ins, each agent in its turn, with the samples of minute after minute since `ago` seconds before."""
+    start = time.time() - ago
     requests = deque(
         agents[number % len(agents)].request(
-            {"samples": [{"at": start + number // len(agents), **_SAMPLE}]}, path
+            {"samples": [{"at": start + 60 * (number // len(agents)), **_SAMPLE}]}, path
         )
         for number in range(count)
     )  # fmt: skip
@@ -161,7 +161,11 @@ def main() -> None:
     kind, port, file, *more = sys.argv[1:]
     with open(file) as lines:
         agents = [One(line) for line in lines]
-    uvloop.run(wait(int(port), agents) if kind == "wait" else call(int(port), agents, int(more[0]), more[1]))
+    if kind == "wait":
+        uvloop.run(wait(int(port), agents))
+    else:
+        count, path, ago = more
+        uvloop.run(call(int(port), agents, int(count), path, float(ago)))
 
 
 if __name__ == "__main__":

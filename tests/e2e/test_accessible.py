@@ -23,6 +23,10 @@ CUSTOMER = ("/servers/", "/accounts/", "/activity/", "/me/", "/me/tokens/")
 # Words of each violation, and nothing else of what axe-core tells, which is megabytes. Frames are pages of their own.
 LOOK = """axe.run(document, {resultTypes: ["violations"], iframes: false}).then(told => told.violations.map(
     one => `${one.id}: ${one.nodes[0].target} ${one.nodes[0].html.slice(0, 120)}`))"""
+# The innermost elements that reach over the edge.
+WIDEST = """[...document.querySelectorAll("main *, #main *, body *")]
+    .filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.children.length)
+    .slice(0, 3).map(one => one.outerHTML.slice(0, 200))"""
 FURNISH = "from tests.e2e import furnished; furnished.furnish()"
 
 
@@ -78,7 +82,7 @@ def violations(page: Any, address: str, looks: Looks) -> list[str]:
             page.set_viewport_size({"width": width, "height": height})
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 1:
-                found.append(f"{address} at {width}: {wide} px too wide")
+                found.append(f"{address} at {width}: {wide} px too wide: {page.evaluate(WIDEST)}")
             found += [f"{address} {width} {scheme}: {words}" for words in page.evaluate(LOOK)]
     return found
 
