@@ -64,7 +64,7 @@ def listed(generation: str, name: str, download: Callable[..., None]) -> Iterato
     with prepared(generation, COUNT) as root:
         account = account_of(root, generation)
 
-        def against(what: str, *states: str) -> Result:
+        def against(what: str, *states: str) -> Iterator[Result]:
             """The medians of syncs that find the cloud in one state and then in the other, and of downloads between."""
             for state in states:  # each page is made by the simulator once
                 change(root, state)
@@ -79,19 +79,17 @@ def listed(generation: str, name: str, download: Callable[..., None]) -> Iterato
                 pairs.append((seconds, bare, timed(partial(download, root, documents))))
             assert Server.objects.filter(account=account, missing_since=None).count() == COUNT
             ours, bare, floor = map(statistics.median, zip(*pairs[1:], strict=True))
-            also = (
-                f"; {len(documents)} documents of vApps and VMs too ({ours / bare:.2f}× without)" if documents else ""
-            )
-            return Result(
-                f"sync {COUNT} {name} servers, {what}", 1000 * ours, "ms", 1000 * floor,
-                f"baseline: raw download of the same pages + {download.__doc__}{also}",
-            )  # fmt: skip
+            said = f"baseline: raw download of the same pages + {download.__doc__}"
+            yield Result(f"sync {COUNT} {name} servers, {what}", 1000 * ours, "ms", 1000 * bare, said)
+            if documents:  # the pages tell no addresses (CLOUDS.md 2.2)
+                said += f", and of the {len(documents)} documents of vApps that must be read"
+                yield Result("the same, against all that is read", 1000 * ours, "ms", 1000 * floor, said)
 
         one_percent = COUNT // 100
-        yield against("nothing changed", "0/1")
-        yield against("1 % changed", f"{one_percent}/1", "0/1")
+        yield from against("nothing changed", "0/1")
+        yield from against("1 % changed", f"{one_percent}/1", "0/1")
         if generation == "1.5":
-            yield against("1 % changed, each in another vApp", f"{one_percent}/100", "0/1")
+            yield from against("1 % changed, each in another vApp", f"{one_percent}/100", "0/1")
 
 
 def told(root: str) -> list[str]:
