@@ -10,9 +10,11 @@ from django.conf import settings
 from django.test import Client, override_settings
 
 from accounts.models import CloudAccount
+from console.demo.openstack import Cloud, Site, serve
 from console.models import User
 from providers.models import Customer
 from tests.factories import AccountFactory, CustomerFactory, MembershipFactory, UserFactory
+from tests.farclouds import account_at
 
 
 @dataclass
@@ -50,3 +52,16 @@ def people(db: None) -> People:
     MembershipFactory(customer=customer, user=bob, role="member")
     MembershipFactory(customer=elsewhere, user=charlie)
     return People(alice, bob, charlie, customer, elsewhere, AccountFactory(customer=customer))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A modern OpenStack of 25 servers."""
+    with serve(Cloud.sized(25)) as served:
+        yield served
+
+
+@pytest.fixture
+def account(site: Site) -> CloudAccount:
+    """An account there, whose credentials have passed."""
+    return account_at(site)

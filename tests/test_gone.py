@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.utils import timezone
 from msgspec import structs
 
 from accounts.models import CloudAccount
-from console.demo.openstack import Cloud, Site, serve
+from console.demo.openstack import Site
 from console.lib.jobs.rows import JobState
 from servers import comparing, confirming, sync
 from servers.agents.models import Agent
@@ -22,17 +21,6 @@ from tests.pages import rows, text
 from tests.test_sync_scale import driver_class
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
-
-
-@pytest.fixture
-def account(site: Site) -> CloudAccount:
-    return account_at(site)
 
 
 def lose(site: Site, account: CloudAccount, count: int = 1) -> list[str]:

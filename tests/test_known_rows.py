@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from accounts.clouds import openstack, openstack_reading, openstack_rows
 from accounts.clouds.base import ServerFacts
 from accounts.models import CloudAccount
-from console.demo.openstack import Cloud, Site, serve
+from console.demo.openstack import Site
 from console.lib import notify
 from servers import comparing, refreshing, sync, writing
 from servers.models import Server
@@ -25,12 +25,6 @@ from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db
 COLUMNS = [field.name for field in Server._meta.fields if field.name not in ("id", "account", "customer", "changed_at")]
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
 
 
 @pytest.fixture

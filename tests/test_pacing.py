@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -19,17 +18,6 @@ from servers.models import Server
 from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
-
-
-@pytest.fixture
-def account(site: Site) -> CloudAccount:
-    return account_at(site)
 
 
 class Clock:

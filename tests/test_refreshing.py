@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from django.utils import timezone
 from accounts import breaker, pacing
 from accounts.clouds.operations import Rate
 from accounts.models import CloudAccount, SyncRun
-from console.demo.openstack import Cloud, Site, serve
+from console.demo.openstack import Site
 from console.lib import notify
 from console.lib.jobs.rows import JobState
 from console.lib.valkey import client
@@ -29,12 +28,6 @@ from tests.farclouds import account_at
 from tests.test_notify import Page, live
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -29,17 +28,6 @@ from tests.factories import AccountFactory, ServerFactory
 from tests.farclouds import account_at
 
 pytestmark = pytest.mark.django_db  # those that need real commits say so
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
-
-
-@pytest.fixture
-def account(site: Site) -> CloudAccount:
-    return account_at(site)
 
 
 def versions(account: CloudAccount) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from tests.farclouds import account_at
 from tests.test_sync_scale import driver_class, scheduled
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.utils import timezone
 
 from accounts import linking
 from accounts.models import CloudAccount, SyncRun
-from console.demo.openstack import Cloud, Site, serve
+from console.demo.openstack import Site
 from console.lib.jobs.leases import claim
 from console.lib.jobs.rows import JobState
 from servers import reading, sync
@@ -21,17 +20,6 @@ from tests.farclouds import account_at
 from tests.pages import text
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
-
-
-@pytest.fixture
-def account(site: Site) -> CloudAccount:
-    return account_at(site)
 
 
 def scheduled(account: CloudAccount) -> SyncRun:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from django.utils import timezone
 from accounts import breaker, pacing
 from accounts.health import health
 from accounts.models import CloudAccount, SyncRun
-from console.demo.openstack import Cloud, Site, serve
+from console.demo.openstack import Site
 from console.lib.jobs.rows import JobState
 from providers.models import CloudEndpoint, Customer
 from servers import tasks, turns
@@ -22,12 +21,6 @@ from tests.farclouds import account_at
 from tests.pages import text
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serve(Cloud.sized(25)) as served:
-        yield served
 
 
 def waiting(endpoint: CloudEndpoint, customer: Customer, count: int, minutes: float = 1) -> list[CloudAccount]:
