@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.processes import wait
+
 # ruff: noqa: S603, S607 - the tools of this machine, and of those systems
 REBOOTED = 133  # how systemd-nspawn ends then: its own unit has RestartForceExitStatus=133
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -113,15 +115,24 @@ class Booted:
         return None
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A command in there, as root."""
-        init = self.init()
-        assert init is not None, self.said
+        """A command in there, as root; its init is waited for."""
+        init = wait(lambda: self.init() or self._process.poll() is not None, 30, "it has an init")
+        assert isinstance(init, psutil.Process), self.said
         done = subprocess.run(
             ["nsenter", "-t", str(init.pid), "-a", *words], capture_output=True, text=True, check=False, timeout=60,
             env={"PATH": PATH},
         )  # fmt: skip
         assert done.returncode == 0 or not check, f"{words}: {done.stdout}{done.stderr}"
         return done
+
+    def settled(self) -> None:
+        """Wait until it has booted: what its init starts at first has ended."""
+        wait(lambda: self.init(), 30, "it has an init")
+        if (self._there.root / "lib/systemd/systemd").exists():
+            self.run("systemctl", "is-system-running", "--wait", check=False)
+        else:
+            busy = ("/etc/init.d/rc", "/sbin/openrc", "openrc-run")
+            wait(lambda: self.processes("getty") or not any(map(self.processes, busy)), 60, "it has booted")
 
     def processes(self, words: str) -> list[psutil.Process]:
         """Those in there whose command line has these words, the oldest first."""

@@ -255,8 +255,9 @@ def test_an_init_script_starts_and_stops_the_agent(host: Host, console: SmallCon
 def test_whoever_is_in_charge_of_services_is_recognized(
     tools: list[str], first: str, openrc: bool, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = {"/etc/init.d"} | ({"/run/openrc"} if openrc else set())
-    monkeypatch.setattr(inits.os.path, "isdir", lambda path: path in there)
+    there = {"/etc/init.d", "/run/openrc"} | ({"/run/openrc/softlevel"} if openrc else set())
+    for ask in ("isdir", "exists"):
+        monkeypatch.setattr(inits.os.path, ask, lambda path: path in there)
     monkeypatch.setattr(inits.shutil, "which", lambda name: name if name in tools else None)
     monkeypatch.setattr(inits.procfs, "line", lambda path: first)
     assert inits.mode(Paths("/")) == kind

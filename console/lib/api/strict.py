@@ -16,11 +16,17 @@ class In(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         value = super().to_internal_value(data)
-        unknown = [str(name) for name in data if name not in self.fields] if isinstance(data, Mapping) else []
+        unknown = [_said(name) for name in data if name not in self.fields] if isinstance(data, Mapping) else []
         if unknown:
             words = f"Unknown field. Known: {', '.join(self.fields)}."
             raise serializers.ValidationError({name: [words] for name in unknown})
         return value
+
+
+def _said(name: object) -> str:
+    """A name that we do not know, for an answer and for a row that keeps it: PostgreSQL takes neither NUL nor a lone
+    surrogate, and nobody reads more of it."""
+    return str(name)[:100].encode(errors="replace").decode().replace("\0", "?")
 
 
 def without_nul(request: Request) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any, Callable
 
 from . import files, procfs, systemd
-from .hostcommand import call
+from .hostcommand import LONGEST, call, said
 from .paths import NAME, Paths
 
 SYSTEMD, OPENRC, SYSVINIT, SUPERVISED = "systemd", "openrc", "sysvinit", "supervised"
@@ -28,9 +28,8 @@ OPENRC_SCRIPT = (
 description="Muster agent: reports this server to its console"
 
 depend() {{
-    need localmount
-    use net
-    after firewall bootmisc
+    use localmount net
+    after localmount mountall firewall bootmisc
 }}
 
 """
@@ -97,7 +96,8 @@ def mode(paths: Paths) -> str:
         return SYSTEMD
     if not paths.is_whole_host:
         return SUPERVISED
-    if os.path.isdir("/run/openrc") and shutil.which("rc-update"):
+    # OpenRC writes its runlevel when it boots; the folder stands in a chroot too, once the package was installed there.
+    if os.path.exists("/run/openrc/softlevel") and shutil.which("rc-update"):
         return OPENRC
     first = procfs.line("/proc/1/comm")
     if first == "init" and os.path.isdir("/etc/init.d") and any(shutil.which(add[0]) for add, _ in ENABLE):
@@ -148,7 +148,8 @@ def stop(paths: Paths, kind: str) -> None:
     if kind == SYSTEMD:
         systemd.stop(paths)
     elif kind == OPENRC and os.path.exists(paths.script):
-        call("rc-update", "--all", "delete", NAME)
+        # It fails when a single runlevel lacks the service, and each but one does.
+        said(["rc-update", "--all", "delete", NAME], LONGEST)
     elif kind == SYSVINIT and os.path.exists(paths.script):
         for _, remove in ENABLE:
             if shutil.which(remove[0]):
