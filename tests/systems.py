@@ -131,8 +131,7 @@ class Booted:
         if (self._there.root / "lib/systemd/systemd").exists():
             self.run("systemctl", "is-system-running", "--wait", check=False)
         else:
-            busy = ("/etc/init.d/rc", "/sbin/openrc", "openrc-run")
-            wait(lambda: self.processes("getty") or not any(map(self.processes, busy)), 60, "it has booted")
+            wait(lambda: self.processes("getty"), 60, "it has booted")  # which they start last
 
     def processes(self, words: str) -> list[psutil.Process]:
         """Those in there whose command line has these words, the oldest first."""

@@ -145,8 +145,9 @@ def test_systemd_stops_it_cleanly_and_starts_it_again(machine: Machine) -> None:
 def test_the_older_inits_stop_it_start_it_and_say_how_it_stands(machine: Machine) -> None:
     booted = machine.boot()
     machine.reports(booted, timezone.now())
-    booted.run("service", "muster-agent", "stop")
-    assert not booted.processes(MINE)
+    booted.settled()  # an init that is at it still stops nothing
+    said = booted.run("service", "muster-agent", "stop")
+    assert not booted.processes(MINE), (said.stdout, said.stderr)
     booted.run("service", "muster-agent", "start")
     machine.reports(booted, timezone.now())
     booted.run("service", "muster-agent", "restart")

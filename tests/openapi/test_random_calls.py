@@ -43,7 +43,10 @@ CALMLY: dict[str, Any] = {
     "suppress_health_check": list(HealthCheck),
 }
 STEPS = 30
-UNLIKELY = {"POST /api/v1/installs"}  # no random id is that of a server
+# No random id is that of a server; and of two that want an install in one state, whoever cancels it comes first.
+UNLIKELY = {
+    "POST /api/v1/installs", "POST /api/v1/installs/{id}/confirm-keys", "POST /api/v1/installs/{id}/go-on",
+}  # fmt: skip
 
 
 class Caller:
@@ -98,7 +101,8 @@ def test_no_call_whatever_gets_an_answer_that_the_document_does_not_describe(
     assert not faults, "\n\n".join(faults)
     assert caller.calls >= wanted
     never = {one.label for one in operations} - caller.answered
-    assert never <= UNLIKELY if wanted == 10_000 else len(never) < len(operations) / 3
+    unlikely = UNLIKELY if wanted == 10_000 else never
+    assert never <= unlikely and len(never) < len(operations) / 3, sorted(never - unlikely)
 
 
 def ends(operation: Any) -> bool:
