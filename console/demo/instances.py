@@ -2,6 +2,7 @@
 
 Each has a loopback address of its own (127.0.0.11 and on), a host key, and a folder: its home, its /tmp, and its
 MUSTER_AGENT_PREFIX. Commands run as whoever runs this; what they are told to write goes below that folder.
+Some are there from the start; whoever launches an instance of the provider's image (imaged.py) adds one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console.demo import processes
+from console.demo import imaged, processes
 from console.demo.cloud import Cloud
 from console.demo.instance import Instance, Nic
 from console.demo.keep import read_json, write_private
@@ -49,8 +50,11 @@ class Machine:
     says_keys: bool
     """Whether its console shows the host key's fingerprint."""
     nursery: Nursery
+    disk: imaged.Disk | None = None
+    """Of an instance of the provider's image."""
     sshd: Sshd | None = None
     restart: bool = False
+    anew: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -83,12 +87,17 @@ class Machine:
         processes.end(lambda: processes.of_prefix(self.prefix))  # what a killed predecessor left running
         place = Place(self.folder / "home", self.environment(), self.nursery)
         self.sshd = Sshd(self.address, port, self.host_key.private, account, place)
-        if self.prefix.joinpath(*AGENT).exists():
+        if self.disk is not None:
+            self.disk.plug()
+        if self.disk is not None or self.prefix.joinpath(*AGENT).exists():
             threading.Thread(target=self._boot, name=f"demo-boot-{self.name}", daemon=True).start()
 
     def _boot(self) -> None:
+        words = self.disk.first_boot() if self.disk is not None else []
+        if not words and not self.prefix.joinpath(*AGENT).exists():
+            return  # somebody took the agent off
         child = self.nursery.spawn(
-            ["python3", str(self.prefix.joinpath(*AGENT)), "boot"],
+            ["python3", *(words or [str(self.prefix.joinpath(*AGENT)), "boot"])],
             env=self.environment(),
             cwd=self.folder / "home",
             stdio=subprocess.DEVNULL,
@@ -104,6 +113,8 @@ class Machine:
         if self.sshd is not None:
             self.sshd.stop()
             self.sshd = None
+        if self.disk is not None:
+            self.disk.unplug()
         return processes.end(lambda: processes.of_prefix(self.prefix))
 
     def console(self) -> str:
@@ -119,12 +130,17 @@ class Machines:
     """The SSH-accepting instances of `cloud`. Keys, ids and the port stand in `home`: a second start finds the same.
 
     `adopt` is for a process that runs nothing else: orphans become its children, and it buries them.
+    With `pack` the cloud offers the provider's image, and each instance of it becomes a machine here.
     """
 
-    def __init__(self, cloud: Cloud, home: Path, count: int = 4, *, adopt: bool = False) -> None:
+    def __init__(
+        self, cloud: Cloud, home: Path, count: int = 4, *, adopt: bool = False, pack: imaged.Pack | None = None
+    ) -> None:
         self.cloud = cloud
         self.home = home.resolve()
         self.adopt = adopt
+        self._pack = pack
+        self._image = imaged.offered(cloud).id if pack else ""
         self.nursery = Nursery()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.key_path = self.home / "id_demo"
@@ -134,7 +150,9 @@ class Machines:
         password = known.get("password") or secrets.token_urlsafe(12)
         self.account = Account(USER, password, self.client_key.blob)
         self.machines = [self._machine(number, count, ids) for number in range(1, count + 1)]
-        self.port = free_port([one.address for one in self.machines], known.get("port", 0))
+        self._last = FIRST_HOST + count - 1
+        spare = [self._address(number) for number in range(1, imaged.MOST + 1)] if pack else []
+        self.port = free_port([*(one.address for one in self.machines), *spare], known.get("port", 0))
         self._by_id = {machine.id: machine for machine in self.machines}
         found = {"port": self.port, "password": password, "ids": {one.name: one.id for one in self.machines}}
         write_private(self.home / "instances.json", json.dumps(found))
@@ -166,6 +184,32 @@ class Machines:
             nursery=self.nursery,
         )
 
+    def _address(self, number: int) -> str:
+        """Where the first, second … instance of the provider's image is."""
+        return f"127.0.0.{self._last + number}"
+
+    def _adopt(self, listed: Instance) -> None:
+        """This instance of the provider's image becomes a machine, where there is room for it."""
+        taken = {one.address for one in self.machines}
+        told = [nic.addr for nics in listed.addresses.values() for nic in nics]
+        free = [name for name in map(self._address, range(1, imaged.MOST + 1)) if name not in taken]
+        address = next((name for name in (*told, *free) if name in free), None)
+        if address is None or self._pack is None:
+            return
+        folder = self.home / "instances" / listed.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = HostKey.kept(folder / "ssh_host_ed25519_key", f"root@{listed.name}")
+        machine = Machine(
+            name=listed.name, id=listed.id, address=address, folder=folder, host_key=key, says_keys=True,
+            nursery=self.nursery,
+        )  # fmt: skip
+        machine.disk = imaged.Disk(self.cloud, listed.id, address, machine.prefix, self._pack)
+        listed.addresses = {"demo": (Nic(address),)}
+        listed.metadata |= {"ssh_port": str(self.port), "ssh_user": USER}
+        listed.rendered = {}
+        self.machines.append(machine)
+        self._by_id[machine.id] = machine
+
     def _list(self) -> None:
         """Puts the machines that are missing into the cloud; those that are there get the present port."""
         flavors = {one.name: one.id for one in self.cloud.flavors.values()}
@@ -186,6 +230,10 @@ class Machines:
                     )
                 elif listed.metadata | said != listed.metadata:
                     self.cloud.update(machine.id, metadata=listed.metadata | said)
+        with self.cloud.lock:
+            for listed in self.cloud.instances.values():
+                if self._pack and listed.image == self._image and listed.id not in self._by_id:
+                    self._adopt(listed)
 
     def start(self) -> None:
         """Powers on the machines that the cloud says run, and from now on follows their power actions."""
@@ -221,9 +269,15 @@ class Machines:
         return machine.console() if machine else None
 
     def _watch(self, what: str, instance: Instance) -> None:
+        if what == "added" and self._pack and instance.image == self._image:
+            self._adopt(instance)
         machine = self._by_id.get(instance.id)
-        if machine is not None and not self._stopping.is_set():
+        if machine is None:
+            if self._pack and instance.image == self._image and instance.status == "ACTIVE" and what == "changed":
+                self.cloud.set_status(instance.id, "ERROR", fault=imaged.NO_ROOM.format(most=imaged.MOST))
+        elif not self._stopping.is_set():
             machine.restart = machine.restart or what in ("reboot", "rebuild")
+            machine.anew = machine.anew or what == "rebuild"
             self._jobs.submit(self._follow, machine)
 
     def _follow(self, machine: Machine) -> None:
@@ -232,11 +286,25 @@ class Machines:
             with self.cloud.lock:
                 listed = self.cloud.instances.get(machine.id)
                 status = "DELETED" if listed is None else listed.ends[1] if listed.ends else listed.status
+                if listed is not None and listed.status == "BUILD":
+                    status = "BUILD"
                 restart, machine.restart = machine.restart, False
+                anew, machine.anew = machine.anew, False
             if machine.sshd is not None and (restart or status not in ON):
                 machine.power_off()
-            if machine.sshd is None and status in ON and not self._stopping.is_set():
+            if machine.disk is not None and (anew or status == "DELETED"):
+                machine.disk.wipe()
+            if machine.disk is not None and status == "DELETED":
+                self._forget(machine)
+            elif machine.sshd is None and status in ON and not self._stopping.is_set():
                 machine.power_on(self.account, self.port)
+
+    def _forget(self, machine: Machine) -> None:
+        """It was deleted: another one may have its place."""
+        with self.cloud.lock:
+            self.machines = [one for one in self.machines if one is not machine]
+            self._by_id.pop(machine.id, None)
+        shutil.rmtree(machine.folder, ignore_errors=True)
 
     def _off(self, machine: Machine) -> None:
         with machine.lock:

@@ -10,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from console.demo import processes
+from console.demo import imaged, processes
 from console.demo.branches import Branches, Unreadable
 from console.demo.cloud import Cloud
+from console.demo.hostpage import HostPage
 from console.demo.instance import Instance
 from console.demo.instances import Machines
 from console.demo.keep import dump, load, read_json, write_private
@@ -33,6 +34,8 @@ class Demo:
     `start` restores what stood before, also after kill -9, and writes `site.json` (0600) once everything answers.
     `alone` is for a process of its own: then all processes below it are the instances', and end with it.
     `whole`: beside the account stands a small one at a cloud of every other kind.
+    With `pack` (the provider's agent Helper) the cloud has an image with the agent in, and a page with a button that
+    launches an instance of it; the page names the console at `console`.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Demo:
         machines: int = 4,
         alone: bool = False,
         whole: bool = False,
+        pack: imaged.Pack | None = None,
+        console: str = "",
     ) -> None:
         self.folder = home.resolve() / "demo"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,6 +57,9 @@ class Demo:
         self.count = machines
         self.alone = alone
         self.whole = whole
+        self.pack = pack
+        self.console = console
+        self.page: HostPage | None = None
         self.site_file = self.folder / "site.json"
         self._cloud_file = self.folder / "cloud.json"
         self._lock = self._take()
@@ -103,18 +111,30 @@ class Demo:
                 "End what uses them, or give another --port."
             ) from fault
         ports = {"port": self.site.listening[0], "compute_port": self.site.listening[1]}
+        if self.pack:
+            self.page = self._page(before.get("page_port", 0))
+            ports["page_port"] = self.page.port
         write_private(self.site_file.with_name("ports.json"), json.dumps(ports))
-        self.machines = Machines(self.cloud, self.folder, self.count, adopt=self.alone)
+        self.machines = Machines(self.cloud, self.folder, self.count, adopt=self.alone, pack=self.pack)
         self.machines.start()
         self._keep()
         self.cloud.watchers.append(self._changed)
         self.site.start()
+        if self.page:
+            self.page.start()
         if self.branches:
             self.branches.start()
         self.pulse = self.cloud.live()
         found = self.described()
         write_private(self.site_file, json.dumps(found, indent=2))
         return found
+
+    def _page(self, port: int) -> HostPage:
+        """On the port of last time, or on a free one: nobody's credentials name it."""
+        try:
+            return HostPage(self.cloud, port, self.console)
+        except OSError:
+            return HostPage(self.cloud, 0, self.console)
 
     def described(self) -> dict[str, Any]:
         """Where everything is and what opens it."""
@@ -128,6 +148,7 @@ class Demo:
             "project": self.cloud.project,
             "application_credential_id": credential,
             "application_credential_secret": secret,
+            "page": self.page.url if self.page else "",
             "ssh_user": self.machines.user,
             "ssh_password": self.machines.password,
             "ssh_key": str(self.machines.key_path),
@@ -147,6 +168,8 @@ class Demo:
         """Ends serving, SSH, and every process below this one, within 5 s. `site.json` goes first."""
         self.site_file.unlink(missing_ok=True)
         self.pulse.stop()
+        if self.page:
+            self.page.stop()
         self.machines.stop()
         self.site.stop()
         if self.branches:

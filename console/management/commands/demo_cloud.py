@@ -9,8 +9,20 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
+from console.demo import seed
 from console.demo.running import CannotStart, Demo
+from providers.models import Provider
+from servers.agents.images import helper
+
+
+def packed() -> bytes:
+    """North Cloud's agent for its images."""
+    try:
+        return helper.build_for(Provider.objects.get(slug=seed.NORTH.slug), "tar").content
+    finally:
+        connection.close()  # of the thread in which an instance boots
 
 
 class Command(BaseCommand):
@@ -26,7 +38,9 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
         try:
-            demo = Demo(options["home"], options["port"], alone=True, whole=True)
+            demo = Demo(
+                options["home"], options["port"], alone=True, whole=True, pack=packed, console=settings.PUBLIC_URL
+            )
             found = demo.start()
         except CannotStart as fault:
             raise CommandError(str(fault)) from fault

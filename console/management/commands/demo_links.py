@@ -1,4 +1,4 @@
-"""Links with which a trial begins: one for the demo's customer, one for staff. Fresh ones at every start."""
+"""Where a trial begins: fresh links for the demo's customer and for staff, and the page of its cloud host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from console.demo import seed
 
 
 class Command(BaseCommand):
-    help = "Print fresh single-use sign-in links of the demo's customer and of its staff."
+    help = (
+        "Print fresh single-use sign-in links of the demo's customer and of its staff, and where North Cloud's page is."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         for who, url in seed.links_for_trial():
             self.stdout.write(f"{who:<24} {url}")
+        self.stdout.write(f"{'North Cloud (host)':<24} {seed.site()['page']}")
