@@ -6,12 +6,13 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.processes import end
+from tests.processes import end, wait
 
 _ROOT: Final = os.geteuid() == 0
 _APART: Final = ["unshare", "--mount", *([] if _ROOT else ["--map-root-user"])]
@@ -50,13 +51,16 @@ class Apart:
         self._change("rm", f"{self.folder}.disk/filler")
 
     def mount(self, how: str) -> None:
-        """From now on it is "ro" or "rw"."""
+        """From now on it is "ro" or "rw". Linux refuses "ro" while a file is open for writing: it waits for its end."""
         for one in ("etc", "var", "opt"):
-            self._change("mount", "-o", f"remount,bind,{how}", str(self.folder / one))
+            wait(partial(self._remounted, one, how), 10, f"{one} is mounted {how}")
 
     def read(self, path: str | Path) -> str:
         done = self.inside("cat", str(path))
         return done.stdout if done.returncode == 0 else ""
+
+    def _remounted(self, one: str, how: str) -> bool:
+        return self.inside("mount", "-o", f"remount,bind,{how}", str(self.folder / one)).returncode == 0
 
     def _change(self, *words: str) -> None:
         done = self.inside(*words)
