@@ -173,6 +173,13 @@ def _may() -> bool:
     return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0  # noqa: S607
 
 
+# What is the same at every cloud is told at one; `make test-full` tells it at all.
+of_one_cloud = pytest.mark.parametrize(
+    "fleet",
+    [one if one == "openstack" else pytest.param(one, marks=pytest.mark.full) for one in MAKERS],
+    indirect=True,
+)
+
 # Where nobody may make one (a container without the right), these are left to `make test-full`.
 namespaces = pytest.mark.skipif(not shutil.which("ip"), reason="apt install iproute2") if _may() else pytest.mark.full
 
@@ -206,6 +213,7 @@ def test_instances_of_one_image_are_managed_by_themselves_each_in_its_own_row(
     assert instances[0].run("status", "--json")["reporting"]
 
 
+@of_one_cloud
 @namespaces
 @pytest.mark.django_db(transaction=True)
 def test_copies_of_a_machine_get_identities_of_their_own(fleet: Fleet, full_or: Callable[[int, int], int]) -> None:
@@ -225,6 +233,7 @@ def test_copies_of_a_machine_get_identities_of_their_own(fleet: Fleet, full_or: 
     assert not fleet.wrong([original, *copies])
 
 
+@of_one_cloud
 @namespaces
 @pytest.mark.django_db(transaction=True)
 def test_a_sealed_machine_has_forgotten_who_it_was(fleet: Fleet) -> None:

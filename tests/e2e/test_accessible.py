@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.processes import folder
 pytestmark = [pytest.mark.timeout(600)]
 
 Looks = dict[str, tuple[tuple[int, int], ...]]
+Walk = Callable[[Any, list[str]], list[str]]
 DESK, PHONE = (1440, 900), (390, 844)
 SOUTH = "/provider/south-host/"
 CUSTOMER = ("/servers/", "/accounts/", "/activity/", "/me/", "/me/tokens/")
@@ -58,11 +60,16 @@ def came(chromium: Any, address: str) -> Any:
     return page
 
 
-@pytest.fixture(scope="session")
-def looks(full_or: Callable[[Any, Any], Any]) -> Looks:
-    """Themes, each with the widths at which it is looked at: on a desk by day and on a phone by night; else all."""
+@pytest.fixture
+def walk(full_or: Callable[[Any, Any], Any]) -> Walk:
+    """What is found at these addresses: on a desk by day and on a phone by night in turn; with --full each in all."""
     both = (DESK, PHONE)
-    return full_or({"light": both, "dark": both}, {"light": both[:1], "dark": both[1:]})  # type: ignore[no-any-return]
+    turns: tuple[Looks, ...] = full_or(({"light": both, "dark": both},), ({"light": both[:1]}, {"dark": both[1:]}))
+
+    def walked(page: Any, addresses: list[str]) -> list[str]:
+        return [words for address, looks in zip(addresses, cycle(turns)) for words in violations(page, address, looks)]
+
+    return walked
 
 
 def violations(page: Any, address: str, looks: Looks) -> list[str]:
@@ -134,10 +141,10 @@ def violations_here(page: Any) -> list[str]:
 
 
 def test_a_providers_pages_have_no_violation(
-    console: Console, furnished: dict[str, Any], chromium: Any, looks: Looks
+    console: Console, furnished: dict[str, Any], chromium: Any, walk: Walk
 ) -> None:
     page = came(chromium, furnished["door"])
-    assert [words for path in furnished["own"] for words in violations(page, f"{console.url}{path}", looks)] == []
+    assert walk(page, [f"{console.url}{path}" for path in furnished["own"]]) == []
 
 
 def test_what_a_viewer_sees_has_no_violation(console: Console, furnished: dict[str, Any], chromium: Any) -> None:
@@ -155,18 +162,18 @@ def test_what_a_viewer_sees_has_no_violation(console: Console, furnished: dict[s
     assert (found, violations_here(page)) == ([], []) and denied > 5
 
 
-def test_the_guide_has_no_violation(console: Console, furnished: dict[str, Any], chromium: Any, looks: Looks) -> None:
+def test_the_guide_has_no_violation(console: Console, furnished: dict[str, Any], chromium: Any, walk: Walk) -> None:
     page = chromium.new_context(reduced_motion="reduce").new_page()
-    assert [words for path in furnished["guide"] for words in violations(page, f"{console.url}{path}", looks)] == []
+    assert walk(page, [f"{console.url}{path}" for path in furnished["guide"]]) == []
 
 
 def test_the_staffs_pages_have_no_violation(
-    console: Console, furnished: dict[str, Any], chromium: Any, looks: Looks
+    console: Console, furnished: dict[str, Any], chromium: Any, walk: Walk
 ) -> None:
     page = came(chromium, console.links[1])
-    assert [words for path in furnished["staff"] for words in violations(page, f"{console.url}{path}", looks)] == []
+    assert walk(page, [f"{console.url}{path}" for path in furnished["staff"]]) == []
 
 
-def test_a_customers_main_pages_have_no_violation(console: Console, chromium: Any, looks: Looks) -> None:
+def test_a_customers_main_pages_have_no_violation(console: Console, chromium: Any, walk: Walk) -> None:
     page = came(chromium, console.links[0])
-    assert [words for path in CUSTOMER for words in violations(page, f"{console.url}{path}", looks)] == []
+    assert walk(page, [f"{console.url}{path}" for path in CUSTOMER]) == []
