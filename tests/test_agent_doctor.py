@@ -289,6 +289,28 @@ def test_a_service_is_enabled_after_it_started_and_disabled_by_uninstall(
     assert called.read_text() == f"boot\n{enabled}\n{disabled}\n"
 
 
+@pytest.mark.parametrize(("debian", "first"), [(True, "#!/bin/sh"), (False, "#!/sbin/openrc-run")])
+def test_openrc_gets_the_script_of_its_distribution(debian: bool, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"rc-update", "update-rc.d"} if debian else {"rc-update"}
+    monkeypatch.setattr(inits.shutil, "which", lambda name: name if name in there else None)
+    assert inits.script(Paths("/"), inits.OPENRC).splitlines()[0] == first
+
+
+@pytest.mark.parametrize("in_charge", [True, False])
+def test_openrc_is_told_what_runs_only_where_it_is_in_charge(in_charge: bool, tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    files.folder(os.path.dirname(paths.started))
+    if in_charge:
+        (tmp_path / "run/openrc/softlevel").write_text("default\n")
+    for _ in range(2):
+        inits.tell(paths, True)
+        assert os.path.islink(paths.started) is in_charge
+    assert paths.started in paths.files(inits.OPENRC)
+    for _ in range(2):
+        inits.tell(paths, False)
+        assert not os.path.lexists(paths.started)
+
+
 def test_a_whole_host_gets_a_command_of_its_own() -> None:
     assert Paths("/").wrapper == "/usr/bin/muster-agent"
     assert Paths("/").wrapper in Paths("/").files("systemd")

@@ -141,18 +141,62 @@ def test_systemd_stops_it_cleanly_and_starts_it_again(machine: Machine) -> None:
     machine.reports(booted, timezone.now())
 
 
+def obeys(machine: Machine, booted: Booted, tool: str) -> None:
+    """It runs, and does what an administrator says by this tool; OpenRC, if it is there, knows."""
+
+    def stands(running: bool) -> str:
+        pids = " ".join(str(one.pid) for one in booted.processes(MINE))
+        assert bool(pids) == running
+        assert ("does not run" in booted.run(tool, "muster-agent", "status", check=False).stdout) != running
+        if (machine.there.root / "sbin/openrc").exists():
+            [line] = [one for one in booted.run("rc-status").stdout.splitlines() if "muster-agent" in one]
+            assert ("started" in line) == running and ("stopped" in line) != running
+        return pids
+
+    first = stands(True)
+    booted.run(tool, "muster-agent", "start")
+    assert stands(True) == first
+    booted.run(tool, "muster-agent", "restart")
+    machine.reports(booted, timezone.now())
+    assert stands(True) != first
+    booted.run(tool, "muster-agent", "stop")
+    stands(False)
+    booted.run(tool, "muster-agent", "stop")
+    stands(False)
+    booted.run(tool, "muster-agent", "restart")
+    machine.reports(booted, timezone.now())
+    stands(True)
+    booted.run(tool, "muster-agent", "stop")
+    booted.run(tool, "muster-agent", "start")
+    machine.reports(booted, timezone.now())
+    stands(True)
+
+
 @inits("openrc", "sysvinit")
 def test_the_older_inits_stop_it_start_it_and_say_how_it_stands(machine: Machine) -> None:
     booted = machine.boot()
     machine.reports(booted, timezone.now())
     booted.settled()  # an init that is at it still stops nothing
-    said = booted.run("service", "muster-agent", "stop")
-    assert not booted.processes(MINE), (said.stdout, said.stderr)
-    booted.run("service", "muster-agent", "start")
+    obeys(machine, booted, "service")
+    if (machine.there.root / "sbin/openrc").exists():
+        obeys(machine, booted, "rc-service")
+
+
+@inits("openrc")
+def test_openrc_of_others_stops_starts_and_knows_what_was_installed_while_it_ran(machine: Machine) -> None:
+    there = machine.there
+    there.run("dpkg", "--purge", "muster-agent")
+    there.run("rm", "/usr/sbin/update-rc.d")  # Debian's: elsewhere it gets OpenRC's own script
+    booted = machine.boot()
+    [package] = (there.root / "root").glob("*.deb")
+    booted.settled()
+    booted.run("dpkg", "-i", f"/root/{package.name}")
     machine.reports(booted, timezone.now())
-    booted.run("service", "muster-agent", "restart")
-    machine.reports(booted, timezone.now())
-    assert "eport" in booted.run("service", "muster-agent", "status", check=False).stdout
+    assert (there.root / "etc/init.d/muster-agent").read_text().startswith("#!/sbin/openrc-run\n")
+    obeys(machine, booted, "rc-service")
+    booted.run("muster-agent", "uninstall")
+    assert not booted.processes(MINE)
+    assert "muster" not in booted.run("ls", "/run/openrc/started").stdout
 
 
 @inits("systemd", "openrc", "sysvinit")

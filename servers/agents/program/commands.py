@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, Dict, List, NoReturn
 
-from . import paths, plain, process, protocol
+from . import inits, paths, plain, process, protocol
 from .refusal import Refusal
 
 
@@ -78,10 +78,15 @@ def deed(given: argparse.Namespace) -> Dict[str, Any]:
 
         return leave(where)
     if given.command == "boot":
-        process.boot(where)
+        try:
+            process.boot(where)
+        finally:
+            inits.tell(where, process.holders(where) is not None)
         return {"ok": True, "pids": process.holders(where) or []}
     if given.command == "halt":
-        return {"ok": True, "was_running": process.halt(where)}
+        was_running = process.halt(where)
+        inits.tell(where, False)
+        return {"ok": True, "was_running": was_running}
     raise Refusal("No command was given.", "See: muster-agent --help")
 
 

@@ -60,6 +60,7 @@ def seal(paths: Paths) -> Dict[str, Any]:
             if receipt.get("mode") == inits.SYSTEMD and systemd.is_in_charge(paths):
                 systemd.pause()
             process.halt(paths)
+            inits.tell(paths, False)
             files.write_json(paths.config, {k: v for k, v in settings.items() if k not in ("token", "key")})
             own = (paths.identity, paths.epoch, paths.update, paths.status, paths.motd, paths.log, paths.log + ".1")
             removed = 0

@@ -1,5 +1,6 @@
 """What starts the agent with the host: systemd, OpenRC or the older init scripts, each of them with our supervisor."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -106,8 +107,12 @@ def mode(paths: Paths) -> str:
 
 
 def script(paths: Paths, kind: str) -> str:
-    """The text of the init script."""
-    text = OPENRC_SCRIPT if kind == OPENRC else SYSVINIT_SCRIPT
+    """The text of the init script: OpenRC's own only where Debian's do not run under it as well.
+
+    Debian's `service` marks a service as started or stopped and only then calls its script: OpenRC's own, which goes
+    by the mark, then finds the deed done and does nothing.
+    """
+    text = OPENRC_SCRIPT if kind == OPENRC and not shutil.which("update-rc.d") else SYSVINIT_SCRIPT
     return text.format(python=sys.executable, launcher=paths.launcher)
 
 
@@ -121,6 +126,17 @@ def start(paths: Paths, kind: str, boot: Callable[[Paths], Any]) -> None:
     if kind in (OPENRC, SYSVINIT):
         files.write(paths.script, script(paths, kind).encode(), 0o755)
         enable(kind)
+        tell(paths, True)
+
+
+def tell(paths: Paths, runs: bool) -> None:
+    """Mark the agent as started or stopped where OpenRC is in charge. It stops nothing that has no mark, and marks
+    itself neither what Debian's init scripts do under its rc-service, nor what is done without a script."""
+    with contextlib.suppress(OSError):  # a mark that is there already, or cannot be made: what runs does not hang on it
+        if not runs:
+            files.remove(paths.started)
+        elif os.path.exists(paths.under("run", "openrc", "softlevel")):
+            os.symlink(paths.script, paths.started)
 
 
 def prepare(paths: Paths, kind: str) -> None:

@@ -33,6 +33,7 @@ class Paths:
         self.pid = self.under("run", NAME + ".pid")
         self.status = self.under("run", NAME + ".status.json")
         self.script = self.under("etc", "init.d", NAME)
+        self.started = self.under("run", "openrc", "started", NAME)
         self.wrapper = self.under("usr", "bin", NAME)
         self.unit = self.under("etc", "systemd", "system", NAME + ".service")
         self.wanted = self.under("etc", "systemd", "system", "multi-user.target.wants", NAME + ".service")
@@ -50,7 +51,11 @@ class Paths:
 
     def files(self, mode: str) -> List[str]:
         """Every file that this version ever makes, in the order in which uninstall removes them."""
-        found = {"systemd": [self.wanted, self.unit], "openrc": [self.script], "sysvinit": [self.script]}.get(mode, [])
+        found = {
+            "systemd": [self.wanted, self.unit],
+            "openrc": [self.script, self.started],
+            "sysvinit": [self.script],
+        }.get(mode, [])
         found += [self.wrapper] if self.is_whole_host else []
         found += [self.current, self.release(protocol.VERSION), self.launcher]
         found += [self.identity, self.epoch, self.update, self.config, self.motd, self.status, self.pid]
