@@ -68,7 +68,7 @@ class MailTemplate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.locale or 'any language'}, revision {self.revision}"
+        return f"{self.get_kind_display()} {self.locale or 'any language'}, revision {self.revision}"
 
 
 _NOT_TOLD = "It did not reach the person, who uses another address than your contact address for them."
