@@ -24,8 +24,11 @@ app = Celery("muster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_default_queue = "default"
 app.conf.task_routes = {
-    "accounts.sync": {"queue": "sync"},  # a slow cloud holds up nothing but readings,
-    "servers.refresh": {"queue": "sync"},  # of whole accounts and of single servers
+    # What asks clouds has workers of its own: one that is slow holds up nothing else, and readings hold up no action.
+    "actions.run": {"queue": "actions"},
+    "agents.challenge": {"queue": "actions"},
+    "accounts.sync": {"queue": "sync"},
+    "servers.refresh": {"queue": "sync"},
     "installs.*": {"queue": "ssh"},
     "webhooks.*": {"queue": "webhooks"},
 }

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from django.apps import apps
 from django.db.models import F, Q
 from redis.exceptions import RedisError
 
-from accounts import breaker, calling, clouds, pacing
+from accounts import breaker, calling, clouds, pacing, places
 from accounts.models import CloudAccount, SyncRun
-from console.lib import notify, outbound
+from console.lib import notify
 from console.lib.faults import Fault
 from console.lib.jobs.bell import ring_now
 from console.lib.jobs.leases import Lost
@@ -41,10 +40,10 @@ BY_ID: Final = 20  # servers of one account; when more are wanted, the whole acc
 ACCOUNTS: Final = 200  # that are asked in one look
 SHARE: Final = 6  # a whole reading that takes a second comes again after six at the earliest
 PATIENCE: Final = 1.0  # seconds that a refresh waits for the account's turn
+USE: Final = "refresh"
 AT_ONCE: Final = 2  # refreshes of one endpoint: one that crawls leaves room in the worker for others
 WITHIN: Final = 30.0  # seconds in which a refresh begins with another server; the others are asked for the next time
 LONGEST: Final = 90.0  # seconds in which it may begin another call: so long for one server, and the cloud is not there
-_KEPT: Final = LONGEST + outbound.TOTAL + 10  # seconds after which the place of one that was killed is free again
 
 
 def due(now: datetime) -> int:
@@ -83,7 +82,7 @@ def refresh_wanted(account_id: UUID, now: datetime) -> int:
     endpoint, ids = _wanted(now, account_id).get(account_id, (None, []))
     if not ids:
         return 0
-    with _place(endpoint) as taken:
+    with places.place(USE, endpoint, AT_ONCE, LONGEST) as taken:
         return refresh(account_id, ids[:BY_ID]) if taken else 0
 
 
@@ -175,31 +174,6 @@ def _under_way() -> set[UUID]:
             active = model._default_manager.active().filter(server__isnull=False)
             ids.update(active.values_list("server_id", flat=True)[: watching.ALL])
     return ids
-
-
-@contextmanager
-def _place(endpoint_id: Any) -> Iterator[bool]:
-    """Whether there was a place left of those of this endpoint; it is ours meanwhile."""
-    ours = uuid4().hex
-    try:
-        place = next(
-            (key for key in _places(endpoint_id) if client().set(key, ours, nx=True, px=int(_KEPT * 1000))), ""
-        )
-    except RedisError as fault:
-        log.warning("place not taken", endpoint=str(endpoint_id), reason=str(fault))
-        place = ""
-    try:
-        yield bool(place)
-    finally:
-        try:
-            if place and client().get(place) == ours:
-                client().delete(place)
-        except RedisError as fault:  # it is free again by itself
-            log.warning("place not given back", endpoint=str(endpoint_id), reason=str(fault))
-
-
-def _places(endpoint_id: Any) -> list[str]:
-    return [f"servers:refreshing:{endpoint_id}:{number}" for number in range(AT_ONCE)]
 
 
 def _turn(account_id: Any) -> bool:

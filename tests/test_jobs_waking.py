@@ -45,8 +45,8 @@ def worker(home: Path) -> Iterator[None]:
     url = f"postgres://{there['USER']}:{there['PASSWORD']}@{there['HOST']}:{there['PORT']}/{there['NAME']}"
     env = {**os.environ, "DATABASE_URL": url, "REDIS_URL": BROKER, "PUBLIC_URL": settings.PUBLIC_URL,
            "DJANGO_SETTINGS_MODULE": "console.settings"}  # fmt: skip
-    argv = [sys.executable, "-m", "celery", "-A", "console.celery", "-q", "worker", "-c", "1", "--without-gossip",
-            "--without-mingle"]  # fmt: skip
+    argv = [sys.executable, "-m", "celery", "-A", "console.celery", "-q", "worker", "-Q", "default,actions", "-c", "1",
+            "--without-gossip", "--without-mingle"]  # fmt: skip
     with (home / "worker.log").open("ab") as out:
         process = children.spawn(argv, env=env, out=out, cwd=ROOT)
     try:

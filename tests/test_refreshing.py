@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from accounts import breaker, pacing
+from accounts import breaker, pacing, places
 from accounts.clouds.operations import Rate
 from accounts.models import CloudAccount, SyncRun
 from console.demo.openstack import Site
@@ -299,16 +299,20 @@ def test_an_open_page_says_so_again_and_foreign_servers_do_not_count(people: Peo
     live(scenario)
 
 
+def a_place(endpoint: Any) -> AbstractContextManager[bool]:
+    return places.place(refreshing.USE, endpoint, refreshing.AT_ONCE, refreshing.LONGEST)
+
+
 def test_an_endpoint_has_few_refreshes_at_a_time_and_the_next_comes_when_one_has_ended(
     site: Site, account: CloudAccount
 ) -> None:
     watching.note([Server.objects.earliest("name").pk])
     with ExitStack() as others:
         for _ in range(refreshing.AT_ONCE):
-            assert others.enter_context(refreshing._place(account.endpoint_id))
+            assert others.enter_context(a_place(account.endpoint_id))
         assert refreshing.refresh_wanted(account.pk, timezone.now()) == 0
         assert not site.requests
-        with refreshing._place(account.pk) as elsewhere:
+        with a_place(account.pk) as elsewhere:
             assert elsewhere, "other endpoints have places of their own"
     assert refreshing.refresh_wanted(account.pk, timezone.now()) == 1
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from accounts import places
 from accounts.models import CloudAccount, SyncRun
 from console import celery
 from console.demo.openstack import Cloud, serve
@@ -54,9 +55,11 @@ def workers(home: Path, *queues: str) -> Iterator[None]:
         yield
 
 
-def test_two_endpoints_that_crawl_leave_room_in_the_worker_of_readings() -> None:
+def test_two_endpoints_that_crawl_leave_room_in_the_workers_that_ask_clouds() -> None:
     assert int(parts.THREADS["sync"]) >= 2 * (turns.AT_ONCE + refreshing.AT_ONCE) + 2
-    assert 2 * int(parts.THREADS["sync"]) <= int(parts.pool("sync")), "each has a thread that keeps its lease"
+    assert int(parts.THREADS["actions"]) >= 2 * places.WORK_AT_ONCE + 2, "and in that of actions"
+    for queue in ("actions", "sync"):
+        assert 2 * int(parts.THREADS[queue]) <= int(parts.pool(queue)), "each has a thread that keeps its lease"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -79,7 +82,7 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_no_other_reading_and_no
             for _ in range(9):
                 account_at(crawling, endpoint=first.endpoint, customer=first.customer)
         CloudAccount.objects.exclude(pk=account.pk).update(next_sync_at=timezone.now() - timedelta(minutes=1))
-        stack.enter_context(workers(tmp_path, "default", "sync"))
+        stack.enter_context(workers(tmp_path, "default", "actions", "sync"))
         assert turns.due(timezone.now()) == 2 * turns.AT_ONCE
         reading = SyncRun.objects.filter(state=JobState.RUNNING)
         wait(lambda: reading.count() == 2 * turns.AT_ONCE, 60, "every place of theirs is taken")
@@ -89,7 +92,11 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_no_other_reading_and_no
         ]
         watching.note(one.pk for one in looked_at)
         assert refreshing.due(timezone.now()) == len(looked_at)
-        wait(lambda: held() == 2 * refreshing.AT_ONCE, 60, "and every place for refreshes")
+        wait(lambda: held(refreshing.USE) == 2 * refreshing.AT_ONCE, 60, "and every place for refreshes")
+        for one in looked_at:
+            of_it = Server.objects.filter(pk=one.pk)
+            actions.start(of_it, kind="stop", by=people.alice, customer=one.customer)
+        wait(lambda: held(places.WORK) == 2 * places.WORK_AT_ONCE, 60, "and every place for actions")
 
         asked = timezone.now()
         mine = Server.objects.filter(account=account)
@@ -109,11 +116,11 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_no_other_reading_and_no
         wait(paused.exists, 10, "a server that somebody looks at is refreshed")
         assert (timezone.now() - asked).total_seconds() < CALL
         assert reading.count() == 2 * turns.AT_ONCE, "they crawl still"
-        assert held() == 2 * refreshing.AT_ONCE
+        assert (held(refreshing.USE), held(places.WORK)) == (2 * refreshing.AT_ONCE, 2 * places.WORK_AT_ONCE)
         app.close()
     valkey.client.cache_clear()
 
 
-def held() -> int:
-    """Places that refreshes have at the moment."""
-    return len(valkey.client().keys("servers:refreshing:*"))
+def held(use: str) -> int:
+    """Places that this use has at the moment."""
+    return len(valkey.client().keys(f"places:{use}:*"))

@@ -30,6 +30,7 @@ class Up:
         "valkey": r"valkey.conf",
         "web": r"console\.web",
         "worker-default": r" worker -Q default",
+        "worker-actions": r" worker -Q actions",
         "worker-sync": r" worker -Q sync",
         "worker-ssh": r" worker -Q ssh",
         "worker-webhooks": r" worker -Q webhooks",

@@ -16,6 +16,7 @@ STALE_AFTER = 20.0  # seconds without a sign
 EXPECTED = {
     "beat": "beat",
     "default": "a worker of the queue 'default'",
+    "actions": "a worker of the queue 'actions'",
     "sync": "a worker of the queue 'sync'",
     "ssh": "a worker of the queue 'ssh'",
     "webhooks": "a worker of the queue 'webhooks'",

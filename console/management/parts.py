@@ -18,11 +18,11 @@ from console.lib.tree import Part
 
 BEAT, WORKERS, WEB, DEMO, ENGINE = range(5)  # the order of stopping; together less than 15 s
 POOL = "20"  # database connections of a process that works in threads
-QUEUES = ("default", "sync", "ssh", "webhooks")  # a worker for each
-# Tasks at once in one process that works in threads: readings of accounts and of single servers (two endpoints that
-# hang leave room for others: servers.turns, servers.refreshing), slices of installs, and webhooks, which run threads of
-# their own.
-THREADS = {"sync": "14", "ssh": "4", "webhooks": "16"}
+QUEUES = ("default", "actions", "sync", "ssh", "webhooks")  # a worker for each
+# Tasks at once in one process that works in threads: actions, readings of accounts and of single servers (two endpoints
+# that hang leave room for others: accounts.places, servers.turns, servers.refreshing), slices of installs, and
+# webhooks, which run threads of their own.
+THREADS = {"actions": "8", "sync": "14", "ssh": "4", "webhooks": "16"}
 _CELERY = ("-m", "celery", "-A", "console.celery", "-q")
 
 
@@ -37,8 +37,8 @@ def worker(queue: str) -> list[str]:
 def pool(queue: str = "") -> str:
     """How many database connections the process of this queue (or of the web) may hold."""
     asked = os.environ.get("DATABASE_POOL") or POOL
-    least = 2 * int(THREADS["sync"])  # each reading has a thread that keeps its lease
-    return str(least) if queue == "sync" and asked.isdigit() and 0 < int(asked) < least else asked
+    least = 2 * int(THREADS[queue]) if queue in ("actions", "sync") else 0  # each has a thread that keeps its lease
+    return str(least) if asked.isdigit() and 0 < int(asked) < least else asked
 
 
 class Parts:

@@ -7,6 +7,7 @@ it is: not called yet; under way, to be found again by its ref; or cut off in be
 
 from __future__ import annotations
 
+import random
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import calling, generation, ready
+from accounts import calling, generation, places, ready
 from accounts.clouds.acting import ActingDriver
 from accounts.clouds.operations import Operation, Phase, Progress, Task, require
 from accounts.models import CloudAccount
@@ -32,6 +33,7 @@ from servers.actions.unknown import Unknown
 
 log = structlog.get_logger(__name__)
 
+ASIDE: Final = (0.3, 1.5)  # seconds that a row rests, from .. to, when every place of its endpoint is taken
 TURN: Final = 2.0  # seconds that a call waits for the account's turn; a longer wait is spent resting
 LOOKS: Final = (1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)  # seconds between looks; the last one again and again
 
@@ -39,7 +41,10 @@ LOOKS: Final = (1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 5.0)  # seconds between looks
 def perform(row: Action, lease: Lease) -> None:
     """Carry the row one step on; it rests then, or ends. Raises Lost, what is our own bug, and faults of signing in."""
     account = CloudAccount.objects.select_related("customer", "endpoint__provider").get(pk=row.account_id)
-    with ExitStack() as borrowed:
+    with places.work(account.endpoint_id) as taken, ExitStack() as borrowed:
+        if not taken:
+            lease.rest(random.uniform(*ASIDE), "Other work at this cloud comes first.")  # noqa: S311  # spreads load
+            return
         step = _Step(row, lease, account, borrowed)
         if row.server is None and not step.creates:
             step.end(JobState.FAILED, "This server is no longer there.")
@@ -58,7 +63,7 @@ class _Step:
         self.row, self.lease, self.account, self.borrowed = row, lease, account, borrowed
 
     def _driver(self) -> ActingDriver:
-        return self.borrowed.enter_context(calling.opened(self.account, TURN))
+        return self.borrowed.enter_context(calling.opened(self.account, TURN, places.WORK_WITHIN))
 
     @property
     def creates(self) -> bool:

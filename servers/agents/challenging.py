@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from django.db.models.functions import Now
 
-from accounts import calling
+from accounts import calling, places
 from accounts.models import CloudAccount
 from console.lib import seal
 from console.lib.faults import SlowDown
@@ -69,8 +69,12 @@ def perform(challenge: Challenge, lease: Lease) -> str | None:
 
     When many machines start at once, the account's pace is what they wait for: that costs no attempt and no worker.
     """
+    server = Server.objects.select_related("account__endpoint", "account__customer").get(pk=challenge.server_id)
     try:
-        return _step(challenge, lease)
+        with places.work(server.account.endpoint_id) as taken:
+            if not taken:
+                raise SlowDown("Other work at this cloud comes first.")
+            return _step(server, challenge, lease)
     except SlowDown as fault:
         if not Challenge.objects.filter(pk=challenge.pk, queued_at__gt=Now() - BUSY).exists():
             raise
@@ -78,8 +82,7 @@ def perform(challenge: Challenge, lease: Lease) -> str | None:
         return None
 
 
-def _step(challenge: Challenge, lease: Lease) -> str | None:
-    server = Server.objects.select_related("account__endpoint", "account__customer").get(pk=challenge.server_id)
+def _step(server: Server, challenge: Challenge, lease: Lease) -> str | None:
     try:
         secret = nonce(challenge)
     except SealBroken as error:
@@ -96,13 +99,13 @@ def _step(challenge: Challenge, lease: Lease) -> str | None:
         return None
     words = "Nobody answered."
     if _answered(challenge):
-        with calling.calling(server.account, PATIENCE) as driver:
+        with calling.calling(server.account, PATIENCE, places.WORK_WITHIN) as driver:
             told = admitting.look(driver, server)
         words = admitting.settle(server, told, lease)
     elif secret is not None and Challenge.objects.filter(pk=challenge.pk, placed_at__gt=Now() - GOOD).exists():
         lease.rest(GOOD.total_seconds())  # it was woken for nothing
         return None
-    with calling.calling(server.account, SPARE) as driver:
+    with calling.calling(server.account, SPARE, places.WORK_WITHIN) as driver:
         CHANNELS[server.account.endpoint.platform].take(driver, server.external_id, _before(challenge))
     lease.write(removed_at=Now(), sealed="", before="")
     return words
@@ -110,7 +113,7 @@ def _step(challenge: Challenge, lease: Lease) -> str | None:
 
 def _place(server: Server, challenge: Challenge, lease: Lease, secret: str) -> None:
     channel = CHANNELS[server.account.endpoint.platform]
-    with calling.calling(server.account, PATIENCE) as driver:
+    with calling.calling(server.account, PATIENCE, places.WORK_WITHIN) as driver:
         before = channel.before(driver, server.external_id)
         if before:
             lease.write(before=seal.close({"data": before.hex()}, challenge.place("before")))
