@@ -52,7 +52,16 @@ EFFECTS.append(_effects)
 
 @admin.register(CloudAccount)
 class CloudAccountAdmin(ReadOnlyAdmin):
-    list_display = ("name", "customer", "endpoint", "state", "status_reason", "server_count", "last_sync_at")
+    list_display = (
+        "name",
+        "customer",
+        "endpoint",
+        "state",
+        "status_reason",
+        "server_count",
+        "unread_count",
+        "last_sync_at",
+    )
     list_filter = ("status", "endpoint__platform", "endpoint")
     list_select_related = ("customer", "endpoint")
     search_fields = ("name", "external_id", "customer__organization", "customer__external_id")

@@ -196,9 +196,16 @@ document.addEventListener("click", (event) => {
   }
   showBulk(form);
 });
-// A refreshed row keeps its tick; a row that left the page loses it, since nobody can see it any more.
+// A refreshed row keeps its tick; a row that left the page loses it, since nobody can see it any more. What was chosen
+// is ours, not the server's: a refresh that carries something else does not touch it, not even for a moment.
+const CHOSEN = { checked: "[name=ids], [data-bulk-all]", value: "[data-bulk-all-matching]" };
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => !(CHOSEN[name] && element.matches(CHOSEN[name]));
 function restoreTicks() {
   for (const form of all("form[data-bulk]")) {
+    const matching = form.querySelector("[data-bulk-all-matching]");
+    const asked = [...all("input[type=hidden]", form)].filter((input) => input !== matching).map((input) => input.value).join("\n");
+    if ((form.askedFor ?? asked) !== asked) matching.value = ""; // another search: not all of that one
+    form.askedFor = asked;
     if (form.tickedIds) for (const box of ticks(form)) box.checked = form.tickedIds.has(box.value);
     showBulk(form);
   }

@@ -31,6 +31,16 @@ from muster_agent import paths, supervise, trial
 trial.PATIENCE, supervise.SOONEST, supervise.SLOWEST, supervise.GLANCE = float(sys.argv[2]), 0.02, 0.2, 0.1
 sys.exit(supervise.supervise(paths.find()))
 """
+KILLED = """
+import os
+fork = os.fork
+def fork_and_be_killed():
+    child = fork()
+    if child:
+        os.kill(os.getpid(), 9)
+    return child
+os.fork = fork_and_be_killed
+"""
 # Takes a release, and is killed just before its nth change of the file system.
 TAKING = """
 import json, os, sys
@@ -260,6 +270,20 @@ def test_a_release_is_given_up_also_when_its_supervisor_was_killed_meanwhile(hos
         supervisor.wait()
     with supervised(host, SHORT):
         assert heard_of(console, version)[:2] == (protocol.VERSION, "rolled_back")
+
+
+def test_an_agent_whose_supervisor_was_killed_before_it_knew_of_it_is_found_and_ended(host: Host) -> None:
+    killed = HURRIED.replace("sys.exit(", KILLED + "sys.exit(")
+    done = subprocess.run(
+        [host.python, "-I", "-S", "-c", killed, host.paths.launcher, str(LONG)], env=host.environment, check=False
+    )
+    assert done.returncode == -9
+    assert process.until(lambda: any(is_alive(pid) for pid in process.holders(host.paths) or []), 10), host.log()
+    assert process.halt(host.paths) and process.holders(host.paths) is None
+
+
+def is_alive(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 def test_without_room_for_a_release_the_agent_goes_on(host: Host, console: SmallConsole) -> None:

@@ -29,6 +29,9 @@ class NamedAccountIn(AccountIn):
     account_id = ExternalId()
 
 
+UNREAD = "Servers that the last reading listed without all that it takes to show them; they stand as they were before."
+
+
 class AccountOut(serializers.ModelSerializer[CloudAccount]):
     account_id = serializers.CharField(source="external_id")
     endpoint = serializers.CharField(source="endpoint.slug")
@@ -51,8 +54,10 @@ class AccountOut(serializers.ModelSerializer[CloudAccount]):
             "verified_at",
             "last_sync_at",
             "server_count",
+            "unread_count",
             "created_at",
         )
+        extra_kwargs = {"unread_count": {"help_text": UNREAD}}
 
     def get_pending_version(self, account: CloudAccount) -> int | None:
         return account.pending_version or None
@@ -82,6 +87,7 @@ TOLD = OpenApiExample(
         "verified_at": "2025-01-07T09:31:00Z",
         "last_sync_at": "2025-01-07T09:31:02Z",
         "server_count": 12,
+        "unread_count": 0,
         "created_at": "2025-01-07T09:30:40Z",
     },
     response_only=True,

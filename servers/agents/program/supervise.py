@@ -79,6 +79,7 @@ def start(paths: Paths, lock: int) -> int:
         os.close(complaints)
         return child
     try:
+        process.sign(lock, os.getppid(), os.getpid())  # by itself: its supervisor may have been killed just now
         os.dup2(complaints, 2)
         os.chdir("/")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING + (signal.SIGCHLD,))  # it can be ended, whatever it is

@@ -104,6 +104,7 @@ ACCOUNT = OpenApiExample(
         "version_found": "3.14",
         "last_sync_at": "2025-01-07T09:31:02Z",
         "server_count": 12,
+        "unread_count": 0,
     },
     response_only=True,
 )

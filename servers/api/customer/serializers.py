@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.api.serializers import UNREAD
 from accounts.models import CloudAccount
 from console.lib.api.strict import In
 from servers.actions import passwords
@@ -35,7 +36,9 @@ class MyAccountOut(serializers.ModelSerializer[CloudAccount]):
             "version_found",
             "last_sync_at",
             "server_count",
+            "unread_count",
         )
+        extra_kwargs = {"unread_count": {"help_text": UNREAD}}
 
 
 _SIZE = "The cloud's id of the size, as in `GET …/offers`."
