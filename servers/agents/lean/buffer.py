@@ -44,6 +44,7 @@ class Buffer:
         self._heard: dict[bytes, Heard] = {}
         self._oldest = 0.0  # monotonic time from which on something is not written; 0 when all is
         self._thread = Threads(1, "lean-flush")
+        self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -82,18 +83,19 @@ class Buffer:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what there is now; returns when it is written."""
-        if not self._heard:
-            return
-        taken, self._heard = self._heard, {}
-        began = time.monotonic()
-        try:
-            while not await self._flush(list(taken.values())):
-                await asyncio.sleep(0.3)
-        except asyncio.CancelledError:
-            self._heard = taken | self._heard
-            raise
-        self._oldest = began if self._heard else 0.0
+        """Write what there is now; returns when it is written, also what another flush has begun to write."""
+        async with self._flushing:
+            if not self._heard:
+                return
+            taken, self._heard = self._heard, {}
+            began = time.monotonic()
+            try:
+                while not await self._flush(list(taken.values())):
+                    await asyncio.sleep(0.3)
+            except asyncio.CancelledError:
+                self._heard = taken | self._heard
+                raise
+            self._oldest = began if self._heard else 0.0
 
     async def _flush(self, heard: list[Heard]) -> bool:
         try:
