@@ -159,5 +159,6 @@ def test_the_packed_agent_enrols_reports_and_leaves(
     checkin.remove(agent, people.alice)
     process.halt(host)
     environment = {**os.environ, "MUSTER_AGENT_PREFIX": host.prefix}
-    subprocess.run([sys.executable, host.program, "boot"], env=environment, check=True)
+    # It may be gone before `boot` has seen that it runs, which then says so.
+    subprocess.run([sys.executable, host.program, "boot"], env=environment, check=False)
     assert process.until(lambda: not any(Path(host.prefix).iterdir()), 20)
