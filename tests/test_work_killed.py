@@ -112,10 +112,12 @@ def kill_part(running: Up, name: str, chance: random.Random) -> None:
 def kill_agent(host: Host, chance: random.Random) -> None:
     """The agent alone, which its supervisor starts again; or both, as when the host stops, which boots again."""
     pids = wait(lambda: len(found := process.holders(host.paths) or []) == 2 and found, 90, "the agent runs")
-    for pid in pids if chance.random() < 0.5 else pids[1:]:
+    victims = pids if chance.random() < 0.5 else pids[1:]
+    for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, 9)
-    if wait(lambda: not psutil.pid_exists(pids[1]) or is_over(pids[1]), 10, "it is dead") and is_over(pids[0]):
+    wait(lambda: all(map(is_over, victims)), 10, "it is dead")
+    if victims == pids:
         wait(lambda: process.holders(host.paths) is None, 10, "nobody holds its lock")
         process.boot(host.paths)
 
