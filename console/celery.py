@@ -27,6 +27,7 @@ app.conf.task_routes = {
     # What asks clouds has workers of its own: one that is slow holds up nothing else, and readings hold up no action.
     "actions.run": {"queue": "actions"},
     "agents.challenge": {"queue": "actions"},
+    "agents.look": {"queue": "actions"},
     "accounts.sync": {"queue": "sync"},
     "servers.refresh": {"queue": "sync"},
     "installs.*": {"queue": "ssh"},
