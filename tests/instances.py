@@ -210,7 +210,7 @@ class Instance:
     def copy(self, name: str, launched: Launched) -> Instance:
         """Another instance from a snapshot of this one's disk, with its own firmware."""
         twin = Instance(name, launched, self.folder.with_name(name), self._passing)
-        # Its agent may be at work: what it is just writing is under its final name before or after, and /run is on no disk.
+        # Its agent may be at work: what it is just writing is whole before or after that; and /run is on no disk.
         passing = shutil.ignore_patterns("run", ".*.new")
         shutil.copytree(self.folder, twin.folder, symlinks=True, ignore=passing)
         (twin.folder / "sys/class/dmi/id/product_uuid").write_text(launched.told + "\n")
