@@ -7,7 +7,7 @@ again by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 WORK: Final = "work"  # what the worker of actions does: actions, and challenges of machines that claim
 WORK_AT_ONCE: Final = 3  # of the threads of that worker (console/management/parts.py), at one endpoint
 WORK_WITHIN: Final = 30.0  # seconds in which a step of such work may begin another call
+WORK_WAITS: Final = "Other work at this cloud comes first."  # said of a step that got no place
 
 
 @contextmanager
@@ -32,8 +33,9 @@ def place(use: str, endpoint_id: Any, at_once: int, longest: float) -> Iterator[
     """
     ours = uuid4().hex
     kept = int((longest + outbound.TOTAL + 10) * 1000)
+    keys = (f"places:{use}:{endpoint_id}:{number}" for number in range(at_once))
     try:
-        taken = next((key for key in keys(use, endpoint_id, at_once) if client().set(key, ours, nx=True, px=kept)), "")
+        taken = next((key for key in keys if client().set(key, ours, nx=True, px=kept)), "")
     except RedisError as fault:
         log.warning("place not taken", endpoint=str(endpoint_id), reason=str(fault))
         taken = ""
@@ -47,12 +49,6 @@ def place(use: str, endpoint_id: Any, at_once: int, longest: float) -> Iterator[
             log.warning("place not given back", endpoint=str(endpoint_id), reason=str(fault))
 
 
-@contextmanager
-def work(endpoint_id: Any) -> Iterator[bool]:
+def work(endpoint_id: Any) -> AbstractContextManager[bool]:
     """A place for one step of an action, or of a challenge."""
-    with place(WORK, endpoint_id, WORK_AT_ONCE, WORK_WITHIN) as taken:
-        yield taken
-
-
-def keys(use: str, endpoint_id: Any, at_once: int) -> list[str]:
-    return [f"places:{use}:{endpoint_id}:{number}" for number in range(at_once)]
+    return place(WORK, endpoint_id, WORK_AT_ONCE, WORK_WITHIN)

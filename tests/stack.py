@@ -39,17 +39,7 @@ def console(**settings: str) -> Iterator[str]:
         env = _environment(PUBLIC_URL=url, **settings)
         redis.Redis.from_url(env["REDIS_URL"]).flushdb()
         celery = ["celery", "-A", "console.celery", "-q"]
-        worker = [
-            *celery,
-            "worker",
-            "-Q",
-            "default,actions,sync",
-            "-c",
-            "2",
-            "-n",
-            f"{os.getpid()}@%h",
-            "--without-gossip",
-        ]
+        worker = [*celery, "worker", "-Q", "default,actions,sync", "-c", "2", "-n", f"{os.getpid()}@%h"]
         beat = [*celery, "beat", "-S", "celery.beat:Scheduler"]
         for words in (["console.web", str(door.fileno())], [*worker, "--without-gossip", "--without-mingle"], beat):
             process = subprocess.Popen(  # noqa: S603 - our own

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from console.lib.signing import encode
@@ -278,12 +279,8 @@ def test_an_agent_whose_supervisor_was_killed_before_it_knew_of_it_is_found_and_
         [host.python, "-I", "-S", "-c", killed, host.paths.launcher, str(LONG)], env=host.environment, check=False
     )
     assert done.returncode == -9
-    assert process.until(lambda: any(is_alive(pid) for pid in process.holders(host.paths) or []), 10), host.log()
+    assert process.until(lambda: any(map(psutil.pid_exists, process.holders(host.paths) or [])), 10), host.log()
     assert process.halt(host.paths) and process.holders(host.paths) is None
-
-
-def is_alive(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")
 
 
 def test_without_room_for_a_release_the_agent_goes_on(host: Host, console: SmallConsole) -> None:

@@ -43,7 +43,7 @@ def perform(row: Action, lease: Lease) -> None:
     account = CloudAccount.objects.select_related("customer", "endpoint__provider").get(pk=row.account_id)
     with places.work(account.endpoint_id) as taken, ExitStack() as borrowed:
         if not taken:
-            lease.rest(random.uniform(*ASIDE), "Other work at this cloud comes first.")  # noqa: S311  # spreads load
+            lease.rest(random.uniform(*ASIDE), places.WORK_WAITS)  # noqa: S311  # spreads load
             return
         step = _Step(row, lease, account, borrowed)
         if row.server is None and not step.creates:

@@ -73,7 +73,7 @@ def perform(challenge: Challenge, lease: Lease) -> str | None:
     try:
         with places.work(server.account.endpoint_id) as taken:
             if not taken:
-                raise SlowDown("Other work at this cloud comes first.")
+                raise SlowDown(places.WORK_WAITS)
             return _step(server, challenge, lease)
     except SlowDown as fault:
         if not Challenge.objects.filter(pk=challenge.pk, queued_at__gt=Now() - BUSY).exists():
