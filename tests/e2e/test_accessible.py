@@ -97,7 +97,7 @@ def violations(page: Any, address: str, looks: Looks) -> list[str]:
 def fits(page: Any) -> bool:
     """Whether nothing makes the page wider than its screen, once its scripts have moved what they move on a resize."""
     try:
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth + 1", timeout=3000)
+        page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth + 1", timeout=3000)
     except TimedOut:
         return False
     return True

@@ -80,7 +80,7 @@ def test_a_range_is_chosen_by_a_click_and_stays_in_the_address(people: People, s
         page.locator("#charts canvas").first.wait_for()
         first = page.locator("#charts canvas").first.element_handle()
         page.get_by_role("link", name="Year").click()
-        page.wait_for_function("!document.querySelector('[data-charts-room][aria-busy]')")
+        page.wait_for_function("() => !document.querySelector('[data-charts-room][aria-busy]')")
         assert page.url.endswith("?range=year")
         assert page.locator("#charts [aria-current]").inner_text() == "Year"
         assert first.evaluate("(canvas) => canvas.isConnected"), "the chart is changed in place"
@@ -113,7 +113,7 @@ def test_a_refresh_of_the_page_keeps_the_charts_and_reads_them_anew(people: Peop
         page.evaluate(f"htmx.trigger(document.getElementById('server-{server.pk}'), 'hint')")
         page.get_by_role("heading", name="web-2").wait_for()
         page.clock.run_for(21_000)
-        page.wait_for_function("document.querySelector('#charts canvas').dataset.mark === 'kept'")
+        page.wait_for_function("() => document.querySelector('#charts canvas').dataset.mark === 'kept'")
         assert site.fetched.count(f"/servers/{server.pk}/samples?range=hour") == before + 1
 
 

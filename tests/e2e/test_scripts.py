@@ -269,7 +269,7 @@ def test_a_request_that_fails_is_told_in_words_and_a_hint_that_fails_is_not(site
     with opened(site, expected_errors=4) as (page, far):
         add(page, "server-7")
         far.say(changed="server-7")
-        page.wait_for_function("htmx && document.querySelectorAll('#toasts [data-toast]').length === 0")
+        page.wait_for_function("() => htmx && document.querySelectorAll('#toasts [data-toast]').length === 0")
         page.evaluate("htmx.ajax('GET', '/row/other', '#server-7')")
         page.wait_for_selector("#toasts [data-toast] >> text=Muster could not do that")
         page.locator("#toasts [data-dismiss]").click()
