@@ -5,14 +5,61 @@ The socket outlives this process, so that connections wait in its queue while we
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
 import sys
 from importlib import import_module
+from typing import Any, Final
 
 import django
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HELD: Final = 65536  # bytes that are gathered at most before they are sent
+
+
+class Joined:
+    """A transport that sends what is written in one turn of the event loop in one piece.
+
+    uvicorn writes the head and the body of an answer one after the other: two system calls, and two packets.
+    """
+
+    __slots__ = ("_loop", "_parts", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > HELD:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._parts:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            if not self._transport.is_closing():
+                self._transport.write(data)
+
+
+class Protocol(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
 
 
 class Server(uvicorn.Server):
@@ -46,7 +93,7 @@ def main() -> None:
             access_log=False,  # django-structlog writes one line a request, with its id
             lifespan="on",  # what agents brought is written at the end
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="websockets-sansio",
             ws_max_size=65536,
             server_header=False,

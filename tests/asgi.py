@@ -15,6 +15,7 @@ from django.core.signals import request_finished
 from django.db import connections
 
 from console.asgi import router
+from console.web import Protocol
 from servers.agents.lean.desk import Desk
 from servers.agents.lean.front import Front
 from tests.processes import wait
@@ -28,7 +29,13 @@ class LiveConsole:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         config = uvicorn.Config(
-            self.front, log_config=None, access_log=False, lifespan="on", interface="asgi3", timeout_graceful_shutdown=3
+            self.front,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            interface="asgi3",
+            http=Protocol,
+            timeout_graceful_shutdown=3,
         )
         self.server = uvicorn.Server(config)
         self.loop: asyncio.AbstractEventLoop | None = None

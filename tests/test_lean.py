@@ -15,14 +15,17 @@ from django.db import connection
 from django.utils import timezone
 
 from servers.agents import checkin, enrol, waking, work
+from servers.agents.lean import desk, looking
 from servers.agents.models import Agent, Work, WorkOutput
 from servers.agents.program import protocol
+from servers.agents.releasing import Offer
 from servers.agents.signals import first_heartbeat
 from servers.models import Server
 from tests.asgi import LiveConsole, served
 from tests.conftest import People
 from tests.factories import ServerFactory
 from tests.machine import Answer, Machine, sample
+from tests.processes import wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -205,6 +208,32 @@ def test_a_lost_hint_costs_some_seconds(
     monkeypatch.setattr(waking, "_publish", lambda channel, ids: None)
     work.order([server], "echo hello", by=people.alice)
     assert len(asking.done(15)[1]["work"]) == 1
+
+
+def test_a_hint_that_comes_during_a_look_survives_it(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, look = ServerFactory(account=people.account), looking.look
+    began, go = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    numbers = iter((0, 1, *[1] * 100))
+
+    def held() -> tuple[set[str], list[Offer]]:
+        """The first look ends late, with what it saw early; the next one does not end."""
+        found, number = look(), next(numbers)
+        began[number].set()
+        go[number].wait(30)
+        return found
+
+    monkeypatch.setattr(desk, "LOOK", 0.05)
+    monkeypatch.setattr(looking, "look", held)
+    with served() as console:
+        machine = begun(console, server, people)
+        assert began[0].wait(20)
+        work.order([server], "echo hello", by=people.alice)
+        wait(lambda: machine.agent_id in console.desk.due.agents, 10, "the hint is heard")
+        go[0].set()
+        assert began[1].wait(20)
+        status, said = machine.checkin()
+        go[1].set()
+    assert status == 200 and len(said["work"]) == 1
 
 
 def test_a_wait_ends_with_its_time_and_with_the_process(console: LiveConsole, machine: Machine) -> None:

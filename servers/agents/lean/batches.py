@@ -15,10 +15,11 @@ WAITING: Final = 10_000  # items that may wait; more are refused, and come again
 
 
 class Batch(Generic[Item, Found]):
-    """Gathers items while a question is under way, and asks for all of them in the next one."""
+    """Gathers items while a question is under way, and asks for all of them in the next one. Of one event loop."""
 
     def __init__(self, ask: Callable[[list[Item]], Awaitable[Sequence[Found]]]) -> None:
         self._ask = ask
+        self._loop = asyncio.get_running_loop()
         self._pending: list[tuple[Item, asyncio.Future[Found]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -26,11 +27,10 @@ class Batch(Generic[Item, Found]):
         """The answer for this item, or what the question raised. Refused when too many wait."""
         if len(self._pending) >= WAITING:
             raise busy("Too many agents call at once. Try again in some seconds.")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Found] = loop.create_future()
+        future: asyncio.Future[Found] = self._loop.create_future()
         self._pending.append((item, future))
         if self._task is None:
-            self._task = loop.create_task(self._run())
+            self._task = self._loop.create_task(self._run())
         return await future
 
     async def _run(self) -> None:

@@ -195,7 +195,7 @@ class Desk:
 
     def _ring(self, agents: Any) -> None:
         rung = list(agents)
-        self.due.agents.update(rung)
+        self.due.ring(rung)
         self.waiting.ring(rung)
 
     def _drop(self, agents: Any) -> None:
@@ -214,8 +214,9 @@ class Desk:
         """What hints would have told, had none been lost."""
         while True:
             try:
-                busy, self.due.offers = await self.threads.run(looking.look)
-                self.due.agents = busy
+                self.due.begin()
+                busy, offers = await self.threads.run(looking.look)
+                self.due.seen(busy, offers)
                 self.waiting.ring(busy)
                 self.waiting.ring(await self.sessions.compare())
             except (DatabaseError, OSError, Refused) as fault:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
 from django.db import DatabaseError
@@ -44,10 +46,9 @@ class Front:
             await self._beyond(scope, receive, send)
 
     def desk(self) -> Desk:
-        """Of this event loop."""
-        loop = asyncio.get_running_loop()
-        if self._desk is None or self._loop is not loop:
-            self._desk, self._loop = Desk(), loop
+        """Of the event loop that runs."""
+        if self._desk is None or self._loop is None or self._loop.is_closed():
+            self._desk, self._loop = Desk(), asyncio.get_running_loop()
         return self._desk
 
     def leave(self) -> None:
@@ -105,26 +106,54 @@ def _refusal(fault: Exception, path: str) -> Refused:
 
 async def _body(method: str, head: dict[bytes, bytes], receive: Receive) -> bytes:
     """The request's body. Refused early when it is too large, and when it comes too slowly."""
-    too_large = Refused(413, "too_large", f"A body here has at most {protocol.MAX_BODY} bytes.", close=True)
     if method != "POST":
         raise Refused(405, "method_not_allowed", "This address answers POST only.")
     length = head.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 18:
         raise Refused(400, "bad_request", "The Content-Length header is not a number.", close=True)
     if int(length) > protocol.MAX_BODY:
-        raise too_large
+        raise _too_large()
+    reading = _whole(receive)
+    try:
+        first = reading.send(None)
+    except StopIteration as done:  # all of it is there, as nearly always: that costs no timer
+        return cast(bytes, done.value)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(BODY):
-            message: Message = await receive()
-            body: bytes = message.get("body", b"")
-            while message["type"] == "http.request" and message.get("more_body"):
-                if len(body) > protocol.MAX_BODY:
-                    raise too_large
-                message = await receive()
-                body += message.get("body", b"")
-            if message["type"] != "http.request":
-                raise _Gone
-            if len(body) > protocol.MAX_BODY:
-                raise too_large
-            return body
+            return await _rest(reading, first)
     raise Refused(408, "too_slow", "The body did not come in time.", close=True)
+
+
+async def _whole(receive: Receive) -> bytes:
+    message: Message = await receive()
+    body: bytes = message.get("body", b"")
+    while message["type"] == "http.request" and message.get("more_body"):
+        if len(body) > protocol.MAX_BODY:
+            raise _too_large()
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] != "http.request":
+        raise _Gone
+    if len(body) > protocol.MAX_BODY:
+        raise _too_large()
+    return body
+
+
+@types.coroutine
+def _rest(begun: Coroutine[Any, Any, bytes], first: Any) -> Generator[Any, Any, bytes]:
+    """What is left of a coroutine that was begun, and that waits for `first`."""
+    while True:
+        try:
+            yield first
+        except BaseException as fault:  # noqa: BLE001 - it is the coroutine's to answer: it is being cancelled
+            go_on = partial(begun.throw, fault)
+        else:
+            go_on = partial(begun.send, None)
+        try:
+            first = go_on()
+        except StopIteration as done:
+            return cast(bytes, done.value)
+
+
+def _too_large() -> Refused:
+    return Refused(413, "too_large", f"A body here has at most {protocol.MAX_BODY} bytes.", close=True)

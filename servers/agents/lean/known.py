@@ -89,13 +89,18 @@ class Sessions:
 
     async def compare(self) -> list[str]:
         """Drop those whose agent is live in this session no more, as a lost broadcast would have told; these agents."""
-        since = time.time() - FORGOTTEN
-        self.drop([known.id for known in self._known.values() if known.heard < since])
-        live = [known for known in self._known.values() if known.state == Agent.State.LIVE and not known.former]
-        self.drop([known.id for known in self._known.values() if known.state != Agent.State.LIVE or known.former])
-        if not live:
+        since, live = time.time() - FORGOTTEN, str(Agent.State.LIVE)
+        kept: list[Known] = []
+        over: list[str] = []
+        for known in self._known.values():
+            if known.heard < since or known.state != live or known.former:
+                over.append(known.id)
+            else:
+                kept.append(known)
+        self.drop(over)
+        if not kept:
             return []
-        given = [known.agent for known in live], [known.session.decode() for known in live]
+        given = [known.agent for known in kept], [known.session.decode() for known in kept]
         changed = await self._threads.run(_changed, *given)
         self.drop(changed)
         return changed

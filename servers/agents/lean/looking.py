@@ -19,6 +19,20 @@ class Due:
     def __init__(self) -> None:
         self.agents: set[str] = set()
         self.offers: list[Offer] = []
+        self._rung: set[str] = set()  # since the last look began
+
+    def ring(self, agents: list[str]) -> None:
+        """A hint: they have something to come for."""
+        self.agents.update(agents)
+        self._rung.update(agents)
+
+    def begin(self) -> None:
+        """A look begins: it sees what was hinted at before."""
+        self._rung = set()
+
+    def seen(self, agents: set[str], offers: list[Offer]) -> None:
+        """It has ended, and may have missed what was hinted at meanwhile."""
+        self.agents, self.offers = agents | self._rung, offers
 
     def offer(self, known: Known) -> dict[str, str] | None:
         """The release that this agent is offered; read once for each list of offers and version."""
