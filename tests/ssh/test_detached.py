@@ -43,7 +43,15 @@ def left(server: Sshd) -> list[str]:
 def at_work(server: Sshd) -> list[psutil.Process]:
     """Every process of an installer on this server."""
     found = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "muster-install"]
-    return [one for one in found if lives(one) and one.environ().get("TMPDIR") == str(server.folder / "tmp")]
+    return [one for one in found if lives(one) and works_in(one) == str(server.folder / "tmp")]
+
+
+def works_in(process: psutil.Process) -> str | None:
+    """Its TMPDIR; None of one that ends meanwhile."""
+    try:
+        return process.environ().get("TMPDIR")
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
 
 
 def lives(process: psutil.Process) -> bool:
