@@ -22,7 +22,8 @@ import pytest
 
 from console.lib import embedded
 from servers.agents.program import process
-from tests.processes import ROOT, environment, folder, wait
+from tests.homes import ready_home
+from tests.processes import ROOT, environment, wait
 from tests.test_agent_program import Host
 from tests.ups import Up, up
 
@@ -139,7 +140,7 @@ def test_work_is_neither_lost_nor_done_twice_whatever_is_killed(full_or: Any) ->
     chance = random.Random(seed)
     chance.shuffle(kills)
     with ExitStack() as stack:
-        home = stack.enter_context(folder()) / "home"
+        home = stack.enter_context(ready_home())
         running = stack.enter_context(up(home, AGENT_INTERVAL="1")).ready()
         person = stack.enter_context(orders(home, pieces))
         assert person.stdin and person.stdout

@@ -23,6 +23,10 @@ ENGINE_WITHIN = 60.0
 DEMO_WITHIN = 60.0
 SAY_WHY_AFTER = 20.0  # seconds without readiness
 NOT_FOR_BROWSERS = ("*.py", "package*.json", "icons.txt")  # how static/vendor is made
+COLLECT = (
+    *("collectstatic", "--no-input", "--clear", "-v", "0"),
+    *(part for name in NOT_FOR_BROWSERS for part in ("-i", name)),
+)
 
 
 class Start:
@@ -96,8 +100,7 @@ class Start:
         root = Path(settings.STATIC_ROOT)
         tasks = [self._task("migrate", "migrate", "--no-input", "-v", "0")]
         if staticset.collected(root) != now:
-            leave = [part for name in NOT_FOR_BROWSERS for part in ("-i", name)]
-            tasks.append(self._task("collectstatic", "collectstatic", "--no-input", "--clear", "-v", "0", *leave))
+            tasks.append(self._task("collectstatic", *COLLECT))
         self.tree.finish(*tasks)
         if not self.tree.asked:
             staticset.note(root, now)

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,22 @@ QUIET = [
 
 @dataclass
 class Console:
-    """`manage.py up`, ready. `links` are the demo's sign-in links that it printed."""
+    """`manage.py up`, ready. `links` gives fresh sign-in links of the demo: its customer's, and its staff's."""
 
     url: str
     home: Path
     process: subprocess.Popen[str]
     env: dict[str, str]
-    links: list[str] = field(default_factory=list)
+
+    def links(self) -> list[str]:
+        return [word for word in self.said("demo_links").split() if "/in/" in word]
 
     def command(self, *words: str) -> str:
         """What `manage.py WORDS` printed last: a key, a link."""
+        return self.said(*words).strip().rpartition("\n")[2]
+
+    def said(self, *words: str) -> str:
+        """All that `manage.py WORDS` printed."""
         made = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
@@ -52,7 +58,7 @@ class Console:
             timeout=60,
         )
         assert made.returncode == 0, made.stderr
-        return made.stdout.strip().splitlines()[-1] if made.stdout.strip() else ""
+        return made.stdout
 
 
 @contextmanager
@@ -89,8 +95,7 @@ def running(home: Path, *, port: int | None = None, demo: bool = True) -> Iterat
     try:
         assert ready.wait(120), "no ready line: " + "\n".join(said)
         assert any(line.startswith("ready ") for line in said), "it ended: " + "\n".join(said)
-        links = [word for line in said for word in line.split() if "/in/" in word]
-        yield Console(f"http://127.0.0.1:{port}", home, process, env, links)
+        yield Console(f"http://127.0.0.1:{port}", home, process, env)
     finally:
         process.terminate()
         try:

@@ -12,9 +12,8 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import TimeoutError as TimedOut
 
-from tests.e2e.console import Console, browser, running
+from tests.e2e.console import Console, browser
 from tests.e2e.test_whole_story import mailed_link, until
-from tests.processes import folder
 
 pytestmark = [pytest.mark.timeout(600)]
 
@@ -31,12 +30,6 @@ WIDEST = """[...document.querySelectorAll("main *, #main *, body *")]
     .filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.children.length)
     .slice(0, 3).map(one => one.outerHTML.slice(0, 200))"""
 FURNISH = "from tests.e2e import furnished; furnished.furnish()"
-
-
-@pytest.fixture(scope="module")
-def console() -> Iterator[Console]:
-    with folder() as home, running(home / "home") as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +163,10 @@ def test_the_guide_has_no_violation(console: Console, furnished: dict[str, Any],
 def test_the_staffs_pages_have_no_violation(
     console: Console, furnished: dict[str, Any], chromium: Any, walk: Walk
 ) -> None:
-    page = came(chromium, console.links[1])
+    page = came(chromium, console.links()[1])
     assert walk(page, [f"{console.url}{path}" for path in furnished["staff"]]) == []
 
 
 def test_a_customers_main_pages_have_no_violation(console: Console, chromium: Any, walk: Walk) -> None:
-    page = came(chromium, console.links[0])
+    page = came(chromium, console.links()[0])
     assert walk(page, [f"{console.url}{path}" for path in CUSTOMER]) == []

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.console import Console, browser, running
-from tests.processes import folder
+from tests.e2e.console import Console, browser
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -23,12 +22,6 @@ print(ActingFor.objects.filter(ended_at=None).update(ends_at=timezone.now()))
 
 
 @pytest.fixture(scope="module")
-def console() -> Iterator[Console]:
-    with folder() as home, running(home / "home") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with browser() as started:
         yield started
@@ -36,12 +29,12 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def staff(console: Console, chromium: Any) -> Any:
-    return came(chromium, console.links[1])
+    return came(chromium, console.links()[1])
 
 
 @pytest.fixture(scope="module")
 def alice(console: Console, chromium: Any) -> Any:
-    return came(chromium, console.links[0])
+    return came(chromium, console.links()[0])
 
 
 @pytest.fixture

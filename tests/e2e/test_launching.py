@@ -7,17 +7,19 @@ import re
 
 import pytest
 
-from tests.e2e.console import browser, running
-from tests.processes import folder, wait
+from tests.e2e.console import Console, browser
+from tests.processes import wait
 
 pytestmark = [pytest.mark.timeout(420)]
 
 
-def test_a_server_launched_from_the_hosts_image_is_managed_by_itself_and_gone_when_it_is_deleted() -> None:
-    with folder() as place, running(place / "home") as console, browser() as chromium:
+def test_a_server_launched_from_the_hosts_image_is_managed_by_itself_and_gone_when_it_is_deleted(
+    console: Console,
+) -> None:
+    with browser() as chromium:
         site = json.loads((console.home / "demo" / "site.json").read_text())
         host, mine = chromium.new_context().new_page(), chromium.new_context().new_page()
-        mine.goto(next(link for link in console.links if "admin" not in link))
+        mine.goto(console.links()[0])
         mine.get_by_role("button").first.click()
         mine.wait_for_url("**/servers/")
 
@@ -34,7 +36,7 @@ def test_a_server_launched_from_the_hosts_image_is_managed_by_itself_and_gone_wh
         row.get_by_text("managed").wait_for(timeout=90_000)
 
         # Its place is free again once it is deleted.
-        instances = place / "home" / "demo" / "instances"
+        instances = console.home / "demo" / "instances"
         [disk] = [one for one in instances.iterdir() if one.name not in site["ssh_instances"]]
         host.get_by_role("button", name=f"Delete {name}").click()
         host.get_by_text("None was launched yet.").wait_for(timeout=30_000)

@@ -12,15 +12,15 @@ import pytest
 from console.demo.openstack import Cloud, serve
 from tests.e2e.console import browser, running
 from tests.e2e.test_whole_story import PASSWORD, call, mailed_link, until
-from tests.processes import folder
+from tests.homes import ready_home
 
 pytestmark = [pytest.mark.timeout(300)]
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with folder() as found:
-        yield found / "home"
+    with ready_home() as found:
+        yield found
 
 
 def test_a_server_is_ordered_made_and_its_first_password_shown_once(home: Path) -> None:

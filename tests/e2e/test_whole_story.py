@@ -19,7 +19,7 @@ import pytest
 
 from console.demo.openstack import Cloud, Nic, serve
 from tests.e2e.console import Console, browser, running
-from tests.processes import folder
+from tests.homes import ready_home
 from tests.sshd import Sshd
 
 pytestmark = [pytest.mark.timeout(420)]
@@ -69,8 +69,8 @@ def host(tmp_path: Path) -> Iterator[Sshd]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with folder() as found:
-        yield found / "home"
+    with ready_home() as found:
+        yield found
 
 
 def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Path, host: Sshd) -> None:
