@@ -151,6 +151,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer, "LATEST", 60.0)
 
 
+@pytest.mark.timeout(1200)  # with the large number, on a machine that runs all tests
 @pytest.mark.usefixtures("patient")
 def test_no_mutated_message_breaks_the_console_or_changes_what_it_may_not(
     console: LiveConsole,
