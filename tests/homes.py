@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from console.lib import embedded, pgdata, staticset
-from console.management.start import COLLECT
+from console.management.start import COLLECT, MIGRATE
 from tests.processes import engine_of_its_own, environment, folder, manage
 
 
@@ -42,7 +42,7 @@ def _made_once() -> Path:
         if not whole.exists():
             with engine_of_its_own(home):
                 env = environment(home, DEMO="0")
-                manage(env, "migrate", "--no-input", "-v", "0")
+                manage(env, *MIGRATE)
                 manage(env, *COLLECT)
             staticset.note(home / "static", staticset.fingerprint())
             whole.touch()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain, repeat
 
 import pytest
 from django.conf import settings
@@ -213,7 +214,7 @@ def test_a_lost_hint_costs_some_seconds(
 def test_a_hint_that_comes_during_a_look_survives_it(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     server, look = ServerFactory(account=people.account), looking.look
     began, go = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
-    numbers = iter((0, 1, *[1] * 100))
+    numbers = chain([0], repeat(1))
 
     def held() -> tuple[set[str], list[Offer]]:
         """The first look ends late, with what it saw early; the next one does not end."""

@@ -23,6 +23,7 @@ ENGINE_WITHIN = 60.0
 DEMO_WITHIN = 60.0
 SAY_WHY_AFTER = 20.0  # seconds without readiness
 NOT_FOR_BROWSERS = ("*.py", "package*.json", "icons.txt")  # how static/vendor is made
+MIGRATE = ("migrate", "--no-input", "-v", "0")
 COLLECT = (
     *("collectstatic", "--no-input", "--clear", "-v", "0"),
     *(part for name in NOT_FOR_BROWSERS for part in ("-i", name)),
@@ -98,7 +99,7 @@ class Start:
         self.tell("The database is brought up to date.")
         now = staticset.fingerprint()
         root = Path(settings.STATIC_ROOT)
-        tasks = [self._task("migrate", "migrate", "--no-input", "-v", "0")]
+        tasks = [self._task("migrate", *MIGRATE)]
         if staticset.collected(root) != now:
             tasks.append(self._task("collectstatic", *COLLECT))
         self.tree.finish(*tasks)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from console.lib.embedded import free_port
+from tests.processes import manage
 from tests.shared import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,25 +41,11 @@ class Console:
     env: dict[str, str]
 
     def links(self) -> list[str]:
-        return [word for word in self.said("demo_links").split() if "/in/" in word]
+        return [word for word in manage(self.env, "demo_links").split() if "/in/" in word]
 
     def command(self, *words: str) -> str:
         """What `manage.py WORDS` printed last: a key, a link."""
-        return self.said(*words).strip().rpartition("\n")[2]
-
-    def said(self, *words: str) -> str:
-        """All that `manage.py WORDS` printed."""
-        made = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT,
-            env=self.env,
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        assert made.returncode == 0, made.stderr
-        return made.stdout
+        return manage(self.env, *words).strip().rpartition("\n")[2]
 
 
 @contextmanager
