@@ -17,6 +17,7 @@ import pytest
 from servers.agents.program import build, client, doctor, files, inits, plain, process, protocol, status
 from servers.agents.program.paths import Paths
 from servers.agents.program.refusal import Refusal
+from servers.agents.program.uninstall import uninstall
 from tests.small_console import SmallConsole, refused
 from tests.test_agent_program import Host
 from tests.test_agent_wire import answering, certificate, secure  # noqa: F401 - fixtures
@@ -285,7 +286,9 @@ def test_a_service_is_enabled_after_it_started_and_disabled_by_uninstall(
     files.folder(os.path.dirname(paths.script))
     inits.start(paths, kind, lambda paths: called.write_text("boot\n"))
     assert paths.script in paths.files(kind) and os.access(paths.script, os.X_OK)
-    inits.stop(paths, kind)
+    files.folder(paths.state)
+    files.write_json(paths.receipt, {"mode": kind})
+    assert uninstall(paths)["left"] == []
     assert called.read_text() == f"boot\n{enabled}\n{disabled}\n"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from servers.agents.program import build, process
-from tests.small_console import SmallConsole
+from servers.agents.program import build, process, protocol, status
+from servers.agents.program.refusal import Refusal
+from tests.small_console import SmallConsole, refused
 from tests.test_agent_program import TOKEN, Host
 
 # Runs the packed agent and kills it with SIGKILL just before its nth change of the file system or start of a process.
@@ -108,6 +109,53 @@ def test_an_uninstall_killed_at_any_point_is_finished_by_a_repeat(
         console.tokens[TOKEN] = ""
         host.install(console.url)
     assert point > 10
+
+
+def test_an_agent_killed_at_any_point_of_leaving_is_finished_by_the_next_start(
+    host: Host, console: SmallConsole, full_or: Callable[[int, int], int]
+) -> None:
+    cut = 0
+    for point in range(1, 200, full_or(1, 2)):
+        if host.files() == []:
+            console.rule, console.tokens[TOKEN] = (lambda path, body: None), ""
+            host.install(console.url, TOKEN, "--wait", "20")
+            host.call("halt")
+        console.rule = lambda path, body: refused(410, protocol.REMOVED)
+        code = run_until(host, point)
+        if code == process.LEFT:  # past its last change
+            assert host.files() == []
+            break
+        assert code == -9, point
+        if os.path.exists(host.paths.receipt):  # it had not begun to leave
+            continue
+        console.rule = lambda path, body: pytest.fail("it asks nobody now")
+        if os.path.exists(host.paths.launcher):
+            with pytest.raises(Refusal, match="being removed"):
+                status.report(host.paths)
+            assert start(host, ("boot", "supervise", "run")[cut % 3]) in (0, process.LEFT), (point, host.log())
+            cut += 1
+        else:  # the agent itself was the last to go
+            assert {name for name in host.files() if os.path.isfile(host.prefix / name)} <= LAST, point
+            host.call("uninstall")
+        assert host.files() == [], point
+    assert cut > 5
+
+
+LAST = {"var/lib/muster-agent/install.lock", "var/lib/muster-agent/leaving.json"}
+
+
+def run_until(host: Host, point: int) -> int:
+    """How an agent ends that is killed just before its nth change."""
+    words = [sys.executable, "-c", KILLER, str(point), host.paths.program, "run"]
+    return subprocess.run(words, env=host.environment, check=False, timeout=60).returncode
+
+
+def start(host: Host, how: str) -> int:
+    """As an init script does, or systemd, or the supervisor of a version before."""
+    if how == "run" and not os.path.exists(host.paths.program):
+        how = "boot"
+    program = host.paths.program if how == "run" else host.paths.launcher
+    return subprocess.run(process.command(program, how), env=host.environment, check=False, timeout=60).returncode
 
 
 def test_an_update_killed_at_any_point_keeps_the_agent_that_was_there(host: Host, console: SmallConsole) -> None:

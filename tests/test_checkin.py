@@ -158,7 +158,7 @@ def test_the_packed_agent_enrols_reports_and_leaves(
     assert agent.facts["hostname"] == os.uname().nodename and agent.disk_total > 0 and agent.memory_total > 0
     checkin.remove(agent, people.alice)
     process.halt(host)
+    # It may be gone by now, or before `boot` has seen that it runs, which says so; halted while it left, it goes on.
     environment = {**os.environ, "MUSTER_AGENT_PREFIX": host.prefix}
-    # It may be gone before `boot` has seen that it runs, which then says so.
-    subprocess.run([sys.executable, host.program, "boot"], env=environment, check=False)
+    subprocess.run([sys.executable, host.launcher, "boot"], env=environment, check=False)
     assert process.until(lambda: not any(Path(host.prefix).iterdir()), 20)

@@ -15,6 +15,7 @@ import pytest
 from django.utils import timezone
 
 from servers import sync
+from servers.agents import checkin
 from servers.agents.images import helper
 from servers.agents.models import Agent
 from tests import debian
@@ -216,3 +217,31 @@ def test_installed_upgraded_and_purged_on_a_machine_that_runs(machine: Machine) 
     assert not booted.processes(MINE)
     assert not {name for name in there.files(*skip) - before if "muster" in name}
     assert not {name for name in there.files() if "muster" in name and "var/lib/dpkg" not in name}
+
+
+def nothing_stays(machine: Machine, booted: Booted) -> None:
+    """No process of the agent, and no file but the package's own, which can install it again."""
+    skip = ("var/lib/dpkg", "var/log/journal", "usr/share/muster-agent")
+    wait(lambda: booted.init() and not booted.processes(MINE), 60, "it does not run")
+    wait(lambda: not {name for name in machine.there.files(*skip) if "muster" in name}, 20, "nothing of it is there")
+
+
+@inits("systemd", "openrc", "sysvinit")
+def test_removed_in_the_console_it_takes_itself_off(machine: Machine, people: People) -> None:
+    booted = machine.boot()
+    agent = machine.reports(booted, timezone.now())
+    booted.settled()
+    checkin.remove(agent, people.alice)
+    nothing_stays(machine, booted)
+
+
+@inits("systemd", "openrc", "sysvinit")
+def test_a_machine_that_went_down_while_it_was_taken_off_finishes_that_when_it_boots(machine: Machine) -> None:
+    booted = machine.boot()
+    machine.reports(booted, timezone.now())
+    booted.settled()
+    booted.run("mv", "/var/lib/muster-agent/receipt.json", "/var/lib/muster-agent/leaving.json")
+    booted.run("rm", "/etc/muster-agent/config.json")
+    booted.run("reboot", check=False)
+    assert booted.ended(60) == REBOOTED
+    nothing_stays(machine, machine.boot())

@@ -374,16 +374,10 @@ class Agent:
 
     def _leave(self) -> int:
         """The console removed us: uninstall, and leave nothing, not even a last line in the log."""
-        from . import inits
-        from .uninstall import uninstall
+        from . import uninstall
 
         self.log.say("The console removed this server's agent. Uninstalling.")
-        try:
-            if not inits.leave(self.paths):
-                uninstall(self.paths, inside=True)
-        except Refusal as error:
-            self.log.say("{} {}".format(error.cause, error.fix))
-        return process.LEFT
+        return uninstall.leave(self.paths, self.log)
 
     def _note(self) -> None:
         said: Dict[str, Any] = {

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import sys
 from typing import Any, Dict, List, NoReturn
 
@@ -61,7 +62,7 @@ def deed(given: argparse.Namespace) -> Dict[str, Any]:
         return install(
             where, given.url, given.token_file, given.ca_file, given.proxy, given.allow_http, max(0.0, given.wait)
         )
-    if given.command == "uninstall":
+    if given.command == "uninstall" or (given.command == "boot" and os.path.exists(where.leaving)):
         from .uninstall import uninstall
 
         return uninstall(where)

@@ -159,14 +159,18 @@ def enable(kind: str) -> None:
 
 
 def stop(paths: Paths, kind: str) -> None:
-    """Stop and disable what `start` enabled; fine when there is nothing. The processes of init scripts are halted by
-    whoever calls this, like those of no service at all."""
+    """Stop what `start` started; fine when there is nothing. The processes of init scripts are halted by whoever calls
+    this, like those of no service at all."""
     if kind == SYSTEMD:
         systemd.stop(paths)
-    elif kind == OPENRC and os.path.exists(paths.script):
+
+
+def disable(kind: str) -> None:
+    """Undo `enable`, before the script goes, which these tools want to see."""
+    if kind == OPENRC:
         # It fails when a single runlevel lacks the service, and each but one does.
         said(["rc-update", "--all", "delete", NAME], LONGEST)
-    elif kind == SYSVINIT and os.path.exists(paths.script):
+    elif kind == SYSVINIT:
         for _, remove in ENABLE:
             if shutil.which(remove[0]):
                 call(*remove)

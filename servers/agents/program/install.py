@@ -8,7 +8,7 @@ import sys
 from typing import Any, Dict, Optional
 from urllib.parse import urlsplit
 
-from . import base64url, client, files, identity, inits, process, protocol, status
+from . import base64url, client, files, identity, inits, process, protocol, status, uninstall
 from .paths import Paths
 from .refusal import Refusal
 
@@ -65,10 +65,11 @@ def place(paths: Paths, mode: str) -> None:
     """The receipt, the program under its version, and the switch to it."""
     with open(archive(), "rb") as file:
         program = file.read()
-    known = files.read_json(paths.receipt) or {}
+    known = uninstall.receipt(paths) or {}
     listed = [os.path.relpath(path, paths.prefix) for path in paths.files(mode)]
     older = [f for f in known.get("files", []) if isinstance(f, str) and f not in listed]
     files.write_json(paths.receipt, {"version": protocol.VERSION, "mode": mode, "files": listed + older})
+    files.remove(paths.leaving)  # whoever was taking it off did not come to an end
     for path in (paths.pid, paths.log):
         files.folder(os.path.dirname(path))
     files.folder(os.path.dirname(paths.config), 0o700)

@@ -8,7 +8,7 @@ from .clock import Clock
 from .paths import Paths
 from .refusal import Refusal
 from .session import Session
-from .uninstall import uninstall
+from .uninstall import receipt, uninstall
 
 PATIENCE = 20.0  # seconds for the console
 
@@ -19,10 +19,10 @@ def leave(paths: Paths) -> Dict[str, Any]:
     Refusal when a file will not go, or nothing is installed.
     """
     try:
-        receipt = files.read_json(paths.receipt)
-        if receipt is None:
+        known = receipt(paths)
+        if known is None:
             raise Refusal("The agent is not installed here.", "There is nothing to do.")
-        _quiet(paths, str(receipt.get("mode")))
+        _quiet(paths, str(known.get("mode")))
         told, why = tell(paths)
     except OSError as error:
         raise files.refusal(error) from error

@@ -28,6 +28,7 @@ class Paths:
         self.work = self.under("var", "lib", NAME, "work")
         self.motd = self.under("run", "motd.d", NAME)
         self.receipt = self.under("var", "lib", NAME, "receipt.json")
+        self.leaving = self.under("var", "lib", NAME, "leaving.json")
         self.lock = self.under("var", "lib", NAME, "install.lock")
         self.log = self.under("var", "log", NAME + ".log")
         self.pid = self.under("run", NAME + ".pid")
@@ -50,16 +51,17 @@ class Paths:
         return self.prefix == "/"
 
     def files(self, mode: str) -> List[str]:
-        """Every file that this version ever makes, in the order in which uninstall removes them."""
-        found = {
+        """Every file that this version ever makes, in the order in which uninstall removes them: what starts the
+        agent and the agent itself late, so that they are there to finish it after a stop."""
+        found = [self.identity, self.epoch, self.update, self.config, self.motd, self.status]
+        found += [self.log, self.log + ".1"]
+        found += {
             "systemd": [self.wanted, self.unit],
             "openrc": [self.script, self.started],
             "sysvinit": [self.script],
         }.get(mode, [])
         found += [self.wrapper] if self.is_whole_host else []
-        found += [self.current, self.release(protocol.VERSION), self.launcher]
-        found += [self.identity, self.epoch, self.update, self.config, self.motd, self.status, self.pid]
-        return found + [self.log, self.log + ".1", self.lock]
+        return found + [self.current, self.release(protocol.VERSION), self.pid, self.launcher, self.lock]
 
     def own_directories(self) -> List[str]:
         """Directories of ours alone."""

@@ -22,6 +22,10 @@ def run(paths: Paths) -> int:
         signal.signal(number, _halt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, process.ENDING + (signal.SIGCHLD,))  # the supervisor has them blocked
     log = Log(paths.log)
+    if os.path.exists(paths.leaving):
+        from . import uninstall
+
+        return uninstall.leave(paths, log)
     log.say("Agent {} starts under Python {}.".format(protocol.VERSION, sys.version.split()[0]))
     try:
         agent = Agent(paths, log)

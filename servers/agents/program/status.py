@@ -30,6 +30,11 @@ def report(paths: Paths) -> Dict[str, Any]:
     """
     try:
         receipt = files.read_json(paths.receipt)
+        if os.path.exists(paths.leaving):
+            raise Refusal(
+                "The agent is being removed here, or was until something cut that short.",
+                "Finish it with: muster-agent uninstall. The next start of this server does it too.",
+            )
         if receipt is None or not os.path.exists(paths.program):
             raise Refusal("The agent is not installed here.", "Install it first.")
         said = files.read_json(paths.status) or {}

@@ -39,6 +39,10 @@ def supervise(paths: Paths) -> int:
     trial = Trial(paths)
     pause = SOONEST
     while True:
+        if os.path.exists(paths.leaving):  # the program that should have done it may be gone
+            from . import uninstall
+
+            return uninstall.leave(paths, log)
         began = time.monotonic()
         trial.begin()
         child = start(paths, lock)

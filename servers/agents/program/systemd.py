@@ -58,10 +58,9 @@ def start(paths: Paths) -> None:
 
 
 def stop(paths: Paths) -> None:
-    """Stop and disable the unit; fine when there is none. Where nothing runs, as in an image, its files only go."""
+    """Stop the unit; fine when there is none. Where nothing runs, as in an image, its files only go."""
     if os.path.exists(paths.unit) and is_in_charge(paths):
-        call("systemctl", "disable", NAME)
-        call("systemctl", "stop", NAME)
+        pause()
 
 
 def prepare(paths: Paths) -> None:
@@ -84,4 +83,5 @@ def forget() -> None:
 
 def leave(paths: Paths) -> None:
     """Uninstall from inside the unit: as a unit of its own, since stopping ours ends all its processes."""
-    call("systemd-run", "--unit=" + NAME + "-leave", sys.executable, paths.program, "uninstall")
+    program = paths.program if os.path.exists(paths.program) else paths.launcher
+    call("systemd-run", "--unit=" + NAME + "-leave", sys.executable, program, "uninstall")
