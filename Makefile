@@ -5,7 +5,7 @@
 .PHONY: help run test test-full test-openstack bench check agent lock vendor
 
 PY := .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 3
 # Files come in their own order, so that the long ones of tests/e2e are not the last.
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What `check --deploy` looks at: the settings of a production that does not exist. The secrets are made up on the spot.
