@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
 
-def wait(true: Callable[[], T], seconds: float, words: str) -> T:
+def wait(true: Callable[[], T], seconds: float = 60, words: str = "it happens") -> T:
     """The first truthy `true()`; AssertionError with `words` when there is none within `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -29,7 +29,7 @@ def wait(true: Callable[[], T], seconds: float, words: str) -> T:
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {seconds} s: {words}"
-        threading.Event().wait(0.05)
+        threading.Event().wait(0.02)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from servers.agents.program import files, protocol
 from servers.agents.program.desk import Desk
 from servers.agents.program.envelope import Unsigned, opened, pinned
 from servers.agents.program.journal import Journal, born_at
+from tests.processes import wait
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -51,15 +52,6 @@ def name(item: dict[str, Any]) -> str:
     return str(json.loads(item["envelope"])["work"])
 
 
-def until(true: Callable[[], Any], patience: float = 20.0) -> Any:
-    """The first true answer, within the deadline."""
-    end = time.monotonic() + patience
-    while not (found := true()):
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.01)
-    return found
-
-
 class Console:
     """What the far side knows, by the same calls as the running agent makes of its desk."""
 
@@ -83,7 +75,7 @@ class Console:
             said = self.states.get(work, [])
             return said[-1] if said and said[-1]["state"] != protocol.STARTED else None
 
-        found: dict[str, Any] = until(look)
+        found: dict[str, Any] = wait(look)
         return found
 
     def text(self, work: str, stream: int = 1) -> bytes:
@@ -191,7 +183,7 @@ def test_a_script_that_runs_too_long_is_ended_with_all_that_it_started(desk: Des
     said = console.ended(name(item))
     assert (said["state"], said["reason"]) == ("failed", "It ran longer than 0.5 s and was ended.")
     child = int(console.text(name(item)))
-    until(lambda: born_at(child) is None or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z")
+    wait(lambda: born_at(child) is None or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z")
 
 
 def test_of_output_without_end_the_beginning_and_the_end_are_kept(desk: Desk, console: Console) -> None:
@@ -209,7 +201,7 @@ def test_of_output_without_end_the_beginning_and_the_end_are_kept(desk: Desk, co
 def test_output_is_sent_while_the_script_runs(desk: Desk, console: Console, tmp_path: Path) -> None:
     item = signed(f"echo first; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; echo second")
     desk.take([item])
-    until(lambda: (console.exchange(), console.text(name(item)) == b"first\n")[1])
+    wait(lambda: (console.exchange(), console.text(name(item)) == b"first\n")[1])
     assert desk.busy
     (tmp_path / "go").touch()
     console.ended(name(item))
@@ -271,7 +263,7 @@ def test_an_agent_that_is_killed_reports_interrupted_and_never_runs_it_again(tmp
     )
     assert child.stdout
     child.stdout.readline()
-    until(lambda: len(list(tmp_path.glob("pid-*"))) == 4 and len(list(Path(folder).glob("*.pid"))) == 4)
+    wait(lambda: len(list(tmp_path.glob("pid-*"))) == 4 and len(list(Path(folder).glob("*.pid"))) == 4)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     child.stdout.close()
@@ -280,12 +272,12 @@ def test_an_agent_that_is_killed_reports_interrupted_and_never_runs_it_again(tmp
     desk.take(items)
     first = [name(item) for item in items[:4]]
     assert {console.ended(work)["state"] for work in first} == {"interrupted"}
-    until(lambda: len(list(tmp_path.glob("pid-*"))) == 6)  # those that had not begun run now
+    wait(lambda: len(list(tmp_path.glob("pid-*"))) == 6)  # those that had not begun run now
     desk.close()
     assert [(tmp_path / f"count-{n}").read_text() for n in range(6)] == ["begun\n"] * 6
     for n in range(4):  # and what the dead agent left running was ended
         pid = int((tmp_path / f"pid-{n}").read_text())
-        until(lambda pid=pid: born_at(pid) is None or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+        wait(lambda pid=pid: born_at(pid) is None or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
 
 
 def test_a_script_is_noted_before_its_first_word_whatever_is_killed_then(desk: Desk, console: Console) -> None:
@@ -348,8 +340,8 @@ def test_a_week_of_much_work_is_looked_through_at_once(tmp_path: Path, monkeypat
 def test_an_agent_that_ends_in_good_order_tells_what_it_cut_short(desk: Desk, console: Console) -> None:
     item = signed("sleep 300")
     desk.take([item])
-    until(lambda: desk.journal.unended())
-    until(lambda: list(Path(desk.journal.folder).glob("*.pid")))
+    wait(lambda: desk.journal.unended())
+    wait(lambda: list(Path(desk.journal.folder).glob("*.pid")))
     desk.close()
     said = console.ended(name(item))
     assert (said["state"], said["reason"]) == ("interrupted", "The agent was stopped while it ran.")

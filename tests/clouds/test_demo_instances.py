@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,9 @@ from console.demo.keep import dump, load
 from console.demo.openstack import Cloud
 from console.demo.running import CannotStart, Demo
 from servers.agents.program import build
+from tests.processes import wait
 from tests.shared import ROOT
 from tests.small_console import SmallConsole
-
-
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
-    """Polls a condition; fails when it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture
@@ -190,9 +183,9 @@ def test_a_command_ends_when_its_channel_is_closed(machines: Machines) -> None:
     with connected(machines) as client:
         _, out, _ = client.exec_command("echo ready; exec sleep 300")
         assert out.readline() == "ready\n"
-        until(lambda: processes.of_prefix(machine.prefix))  # in the moment of its exec it has no environment to see
+        wait(lambda: processes.of_prefix(machine.prefix))  # in the moment of its exec it has no environment to see
         out.channel.close()
-        until(lambda: not processes.of_prefix(machine.prefix))
+        wait(lambda: not processes.of_prefix(machine.prefix))
 
 
 def test_what_a_command_leaves_behind_lives_on_until_the_machine_stops(machines: Machines) -> None:
@@ -202,7 +195,7 @@ def test_what_a_command_leaves_behind_lives_on_until_the_machine_stops(machines:
         assert run(client, f"{left} exit 0")[0] == 0
     with connected(machines, 1) as client:
         assert run(client, "nohup setsid sleep 300 >/dev/null 2>&1 </dev/null &")[0] == 0
-    until(lambda: len(processes.of_prefix(machine.prefix)) >= 2)
+    wait(lambda: len(processes.of_prefix(machine.prefix)) >= 2)
     began = time.monotonic()
     assert machine.power_off() == []
     assert time.monotonic() - began < 5
@@ -220,15 +213,15 @@ def test_powering_off_in_the_cloud_closes_ssh_and_powering_on_opens_it_again(mac
 
     assert answers()
     machines.cloud.act(machine.id, "os-stop")
-    until(lambda: not answers())
+    wait(lambda: not answers())
     assert machines.cloud.get(machine.id).status == "SHUTOFF"
     machines.cloud.act(machine.id, "os-start")
-    until(answers)
+    wait(answers)
     first = machine.sshd
     machines.cloud.act(machine.id, "reboot:HARD")
-    until(lambda: machine.sshd is not first and answers())
+    wait(lambda: machine.sshd is not first and answers())
     machines.cloud.remove(machine.id)
-    until(lambda: not answers())
+    wait(lambda: not answers())
 
 
 def test_the_listing_names_the_address_and_port_on_which_ssh_answers(machines: Machines) -> None:
@@ -293,7 +286,7 @@ def demo_process(home: Path) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     try:
-        until(lambda: site.exists() or child.poll() is not None, 60)
+        wait(lambda: site.exists() or child.poll() is not None, 60)
         assert child.poll() is None
     except BaseException:
         child.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from console.lib.embedded import free_port
-from tests.processes import manage
+from tests.processes import environment, manage
 from tests.shared import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -52,12 +51,7 @@ class Console:
 def running(home: Path, *, port: int | None = None, demo: bool = True) -> Iterator[Console]:
     """Start everything on embedded servers in `home`, wait for the ready line, and stop it at the end."""
     port = port or free_port()
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SEAL_KEYS", "PYTEST_XDIST_WORKER", "DATABASE_POOL")
-    }
-    env |= {"MUSTER_HOME": str(home), "PORT": str(port), "DEMO": "1" if demo else "0", "PYTHONUNBUFFERED": "1"}
+    env = environment(home, PORT=str(port), DEMO="1" if demo else "0", PYTHONUNBUFFERED="1")
     process = subprocess.Popen(
         [sys.executable, "manage.py", "up"],
         cwd=ROOT,

@@ -13,7 +13,8 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import TimeoutError as TimedOut
 
 from tests.e2e.console import Console, browser
-from tests.e2e.test_whole_story import mailed_link, until
+from tests.e2e.test_whole_story import mailed_link
+from tests.processes import wait
 
 pytestmark = [pytest.mark.timeout(600)]
 
@@ -99,7 +100,7 @@ def fits(page: Any) -> bool:
 def test_a_provider_gets_in_issues_a_key_and_sees_its_brand_and_its_mail(console: Console, chromium: Any) -> None:
     console.command("add_provider_member", "south-host", "sue@south.example")
     page = chromium.new_context().new_page()
-    page.goto(until(lambda: mailed_link(console.home, "sue@south.example")))
+    page.goto(wait(lambda: mailed_link(console.home, "sue@south.example")))
     page.locator("input[type=password]").fill("orchard-42-lane")
     page.get_by_role("button", name=re.compile("password", re.I)).last.click()
     page.wait_for_url(f"**{SOUTH}")

@@ -11,8 +11,9 @@ import pytest
 
 from console.demo.openstack import Cloud, serve
 from tests.e2e.console import browser, running
-from tests.e2e.test_whole_story import PASSWORD, call, mailed_link, until
+from tests.e2e.test_whole_story import PASSWORD, call, mailed_link
 from tests.homes import ready_home
+from tests.processes import wait
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -34,12 +35,12 @@ def test_a_server_is_ordered_made_and_its_first_password_shown_once(home: Path) 
         call(console, key, "PUT", "customers/c-1", person)
         linked: dict[str, Any] = {"endpoint": "nova", "name": "Engines at Acme", "version": 1}
         call(console, key, "PUT", "customers/c-1/accounts/main", linked | {"credentials": dict(cloud.credentials)})
-        until(lambda: call(console, key, "GET", "customers/c-1/accounts/main")[1]["server_count"] == 1)
+        wait(lambda: call(console, key, "GET", "customers/c-1/accounts/main")[1]["server_count"] == 1)
 
         page = chromium.new_context().new_page()
         complaints: list[str] = []
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.goto(until(lambda: mailed_link(home, "ada@example.com")))
+        page.goto(wait(lambda: mailed_link(home, "ada@example.com")))
         for field in page.locator("input[type=password]").all():
             field.fill(PASSWORD)
         page.get_by_role("button").filter(has_text=re.compile("password", re.I)).first.click()

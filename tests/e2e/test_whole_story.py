@@ -8,32 +8,22 @@ import json
 import re
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import policy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from console.demo.openstack import Cloud, Nic, serve
 from tests.e2e.console import Console, browser, running
 from tests.homes import ready_home
+from tests.processes import wait
 from tests.sshd import Sshd
 
 pytestmark = [pytest.mark.timeout(420)]
-T = TypeVar("T")
 PASSWORD = "a long enough password"
-
-
-def until(look: Callable[[], T], seconds: float = 60) -> T:
-    """The first truthy answer of `look`, asked until the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
-        time.sleep(0.1)
-    return found
 
 
 def call(console: Console, key: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
@@ -113,11 +103,11 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
             def account() -> dict[str, Any]:
                 return call(console, key, "GET", "customers/c-1/accounts/main")[1]
 
-            until(lambda: account()["status"] == "ok" and account()["server_count"] == 8)
+            wait(lambda: account()["status"] == "ok" and account()["server_count"] == 8)
 
             # The customer's side: a mail, a password, the list.
             page = chromium.new_context().new_page()
-            page.goto(until(lambda: mailed_link(home, "ada@example.com")))
+            page.goto(wait(lambda: mailed_link(home, "ada@example.com")))
             for field in page.locator("input[type=password]").all():
                 field.fill(PASSWORD)
             page.get_by_role("button").filter(has_text=re.compile("password", re.I)).first.click()
@@ -150,7 +140,7 @@ def test_from_the_providers_put_to_the_managed_row_and_after_a_restart(home: Pat
             assert "Managed" not in row.inner_text()
             page.get_by_role("button", name=re.compile("trust|confirm", re.I)).first.click()
             row.get_by_text("Managed").wait_for(timeout=90_000)
-            until(lambda: re.search(r"\d", row.locator("[data-metric=load]").inner_text() or ""), 60)
+            wait(lambda: re.search(r"\d", row.locator("[data-metric=load]").inner_text() or ""), 60)
             assert lister.evaluate("window.stayed") is True
             for metric in ("load", "memory", "disk"):
                 assert re.search(r"\d", row.locator(f"[data-metric={metric}]").inner_text()), metric

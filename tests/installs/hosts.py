@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from console.models import AuditEntry
@@ -43,14 +40,6 @@ def begin(people: People, host: Sshd, *servers: Server, **more: Any) -> InstallB
 
 def work(batch: InstallBatch) -> None:
     working.work(batch.pk, limits=QUICK)
-
-
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        threading.Event().wait(0.02)
-    return found
 
 
 def row_of(batch: InstallBatch) -> Install:

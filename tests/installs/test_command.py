@@ -19,7 +19,7 @@ from servers.agents.program import build
 from servers.installs import script
 from servers.models import Server
 from tests.conftest import People
-from tests.installs.hosts import until
+from tests.processes import wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOOLS = ["sh", "dash", "cat", "mktemp", "rm", "id", "chmod"]
@@ -77,7 +77,7 @@ def test_it_installs_an_agent_that_reports_and_leaves_nothing_else(
     done = machine.has("python3", *tools).run(commands(people, server)[title])
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"Installed, version \S+\. It reports\.\n", done.stdout)
-    until(lambda: Agent.objects.live().filter(server=server, first_seen_at__isnull=False).exists())
+    wait(lambda: Agent.objects.live().filter(server=server, first_seen_at__isnull=False).exists())
     assert list(machine.tmp.iterdir()) == []
     again = machine.run(commands(people, server)[title])
     assert again.returncode == 0 and Agent.objects.live().filter(server=server).count() == 1

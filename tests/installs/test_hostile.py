@@ -15,7 +15,8 @@ import pytest
 from servers.installs.models import HostKey, Install
 from tests import farside
 from tests.conftest import People
-from tests.installs.hosts import at, begin, is_over, take_off, until, work
+from tests.installs.hosts import at, begin, is_over, take_off, work
+from tests.processes import wait
 from tests.sshd import Sshd
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,7 +73,7 @@ def test_hostile_hosts_end_each_with_its_words_and_the_sound_ones_among_them_are
         work(batch)
         assert time.monotonic() - started < 15 + count / 10  # 50 at once, of which a third takes 1 s, or 2
         assert psutil.Process().memory_info().rss - before < 100 << 20
-        until(lambda: set(batch.installs.filter(server__in=[sound, loud]).values_list("state")) == {("done",)})
+        wait(lambda: set(batch.installs.filter(server__in=[sound, loud]).values_list("state")) == {("done",)})
     told = dict(batch.installs.values_list("server", "cause"))
     for server in ill:
         assert HOSTILE[server.address][1] in told[server.pk], server.address

@@ -13,7 +13,8 @@ from servers.installs import install, trusting
 from servers.installs.models import HostKey, Install
 from servers.models import Server
 from tests.conftest import People
-from tests.installs.hosts import begin, is_over, row_of, until, verbs, work
+from tests.installs.hosts import begin, is_over, row_of, verbs, work
+from tests.processes import wait
 from tests.sshd import Sshd
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,14 +38,14 @@ def test_a_host_key_is_confirmed_by_a_person_and_the_install_is_done_at_the_firs
     assert trusting.confirm(batch, by=people.bob, fingerprints=[host.host_key()]) == 1
     assert row_of(batch).state == "queued"
     work(batch)
-    row = until(lambda: Install.objects.filter(batch=batch, state=JobState.DONE).first())
+    row = wait(lambda: Install.objects.filter(batch=batch, state=JobState.DONE).first())
     assert (row.stage, row.cause, row.fix, row.address) == ("first_heartbeat", "", "", "127.0.0.1")
     assert [(stage["stage"], stage["ok"]) for stage in row.stages] == [(name, True) for name in Install.Stage.values]
     assert all(stage["seconds"] >= 0 and stage["started_at"] for stage in row.stages)
     assert is_over(batch)
     agent = Agent.objects.live().get(server=server)
     assert agent.first_seen_at
-    until(lambda: Agent.objects.live().get(server=server).memory_total)
+    wait(lambda: Agent.objects.live().get(server=server).memory_total)
     known = HostKey.objects.get(server=server)
     assert (known.fingerprint, known.source, known.confirmed_by) == (host.host_key(), "person", people.bob)
     said = verbs()
@@ -75,7 +76,7 @@ def test_the_clouds_console_vouches_for_a_host_key_and_for_the_new_one_after_a_r
         people.account.save()
         batch = begin(people, host, server)
         work(batch)
-        until(lambda: row_of(batch).state == JobState.DONE)
+        wait(lambda: row_of(batch).state == JobState.DONE)
         known = HostKey.objects.get(server=server)
         assert (known.fingerprint, known.source, known.confirmed_by) == (host.host_key(), "console", None)
 
@@ -84,7 +85,7 @@ def test_the_clouds_console_vouches_for_a_host_key_and_for_the_new_one_after_a_r
         HostKey.objects.update(fingerprint="SHA256:" + "A" * 43, key="AAAA")
         batch = begin(people, host, server)
         work(batch)
-        until(lambda: row_of(batch).state == JobState.DONE)
+        wait(lambda: row_of(batch).state == JobState.DONE)
         assert HostKey.objects.get(server=server).fingerprint == host.host_key()
 
 
@@ -101,6 +102,6 @@ def test_a_changed_host_key_stops_that_install_until_a_person_forgets_the_old_on
     assert trusting.forget(server, by=people.alice) == 1
     batch = begin(people, host, server, trust_new_host_keys=True)
     work(batch)
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
     known = HostKey.objects.get(server=server)
     assert (known.fingerprint, known.source, known.confirmed_by) == (host.host_key(), "person", people.alice)

@@ -21,7 +21,8 @@ from servers.installs import heartbeat, install
 from servers.installs.models import HostKey, Install
 from servers.models import Server
 from tests.conftest import People
-from tests.installs.hosts import at, begin, is_over, row_of, until, work
+from tests.installs.hosts import at, begin, is_over, row_of, work
+from tests.processes import wait
 from tests.sshd import Sshd
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,10 +104,10 @@ def test_a_worker_that_is_killed_at_any_stage_ends_in_the_same_state(
         lapse()
         work(batch)
         time.sleep(0.1)  # the agent that was installed by the first try may be on its way
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
     assert Agent.objects.live().filter(server=server).count() == 1 and is_over(batch)
     assert HostKey.objects.get(server=server).fingerprint == host.host_key()
-    until(lambda: not list((host.folder / "tmp").iterdir()))
+    wait(lambda: not list((host.folder / "tmp").iterdir()))
     assert len(agents(host)) <= 1
     STANDING.append(standing(host))
     assert STANDING[-1] == STANDING[0] and any(path.endswith("muster-agent.pyz") for path in STANDING[0])
@@ -124,7 +125,7 @@ def test_an_installer_that_the_host_ends_with_the_session_is_tried_again_within_
     (host.folder / "tmp" / f"muster-{row.pk.hex}").mkdir()
     lapse()
     work(batch)
-    row = until(lambda: Install.objects.filter(pk=row.pk, state=JobState.DONE).first())
+    row = wait(lambda: Install.objects.filter(pk=row.pk, state=JobState.DONE).first())
     assert row.attached and row.detached_at is None
     assert [one["stage"] for one in row.stages] == Install.Stage.values
 

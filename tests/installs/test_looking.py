@@ -16,7 +16,8 @@ from servers.installs.through import Jump
 from servers.models import Server
 from tests import farside
 from tests.conftest import People
-from tests.installs.hosts import at, begin, is_over, row_of, until, verbs, work
+from tests.installs.hosts import at, begin, is_over, row_of, verbs, work
+from tests.processes import wait
 from tests.sshd import Sshd, make_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,7 +49,7 @@ def test_a_look_signs_in_nowhere_and_those_that_were_reached_go_on(people: Peopl
     with pytest.raises(Denied):
         install.go_on(batch, by=people.bob)
     work(batch)
-    until(lambda: batch.installs.get(server=server).state == JobState.DONE)
+    wait(lambda: batch.installs.get(server=server).state == JobState.DONE)
     assert is_over(batch) and ("bob@example.com", "install.went_on") in verbs()
 
 
@@ -72,7 +73,7 @@ def test_whoever_goes_on_during_the_look_takes_along_what_is_found_later(
     batch = begin(people, host, server, look_first=True, trust_new_host_keys=True)
     assert install.go_on(batch, by=people.alice) == 0
     work(batch)
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
 
 
 def test_a_thousand_that_do_not_answer_hold_nobody_up_for_long(
@@ -106,7 +107,7 @@ def test_an_install_through_a_jump_host_asks_for_both_keys_and_keeps_them(
     assert row_of(batch).fingerprint == host.host_key()
     trusting.confirm(batch, by=people.alice, fingerprints=[host.host_key()])
     work(batch)
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
     assert is_over(batch) and "direct-tcpip" not in row_of(batch).cause
     assert bastion.log.count("Accepted publickey") >= 2
 
@@ -129,7 +130,7 @@ def test_a_jump_host_whose_key_changed_fails_them_until_it_is_forgotten(
     again = install.retry_failed(batch, by=people.alice, private_key=host.private_key)
     assert (again.jump_host, again.jump_user) == (bastion.host, host.user)
     work(again)
-    until(lambda: row_of(again).state == JobState.DONE)
+    wait(lambda: row_of(again).state == JobState.DONE)
     assert JumpHostKey.objects.get().fingerprint == bastion.host_key(), "taken on trust, as the person chose"
 
 

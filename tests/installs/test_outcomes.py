@@ -26,7 +26,8 @@ from servers.installs.terms import Outcome, State, Target
 from servers.models import Server
 from tests import farside
 from tests.conftest import People
-from tests.installs.hosts import METRICS, at, begin, is_over, row_of, until, work
+from tests.installs.hosts import METRICS, at, begin, is_over, row_of, work
+from tests.processes import wait
 from tests.ssh.going import DIAL
 from tests.sshd import Sshd, make_key
 
@@ -47,7 +48,7 @@ def test_a_wrong_key_fails_in_words_and_is_tried_again_with_a_better_one(
     assert is_over(batch)
     again = install.retry_failed(batch, by=people.bob, private_key=host.private_key)
     work(again)
-    until(lambda: row_of(again).state == JobState.DONE)
+    wait(lambda: row_of(again).state == JobState.DONE)
     with pytest.raises(Denied, match="Nothing failed"):
         install.retry_failed(again, by=people.bob, private_key=host.private_key)
 

@@ -18,7 +18,8 @@ from servers.installs import install
 from servers.installs.models import Install, InstallBatch
 from servers.models import Server
 from tests.conftest import People
-from tests.installs.hosts import at, begin, is_over, row_of, until, work
+from tests.installs.hosts import at, begin, is_over, row_of, work
+from tests.processes import wait
 from tests.sshd import Sshd, make_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +50,7 @@ def test_a_silent_agent_may_be_installed_anew(people: People, host: Sshd, server
     Agent.objects.filter(pk=agent.pk).update(first_seen_at=long_ago, last_seen_at=long_ago, enrolled_at=long_ago)
     batch = begin(people, host, server, trust_new_host_keys=True)
     work(batch)
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
     assert Agent.objects.live().get(server=server).pk != agent.pk
 
 

@@ -27,7 +27,8 @@ from servers.installs import install, tasks, trusting
 from servers.installs.models import HostKey, Install, InstallBatch
 from servers.models import Server
 from tests.conftest import People
-from tests.installs.hosts import begin, is_over, row_of, until, verbs, work
+from tests.installs.hosts import begin, is_over, row_of, verbs, work
+from tests.processes import wait
 from tests.sshd import Sshd
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,7 +49,7 @@ def test_a_killed_worker_loses_nothing(people: People, host: Sshd, server: Serve
         }
         worker = subprocess.Popen([sys.executable, "-c", text], env=environment)
         try:
-            until(lambda: row_of(batch).stage == Install.Stage.PROBE)
+            wait(lambda: row_of(batch).stage == Install.Stage.PROBE)
         finally:
             worker.send_signal(signal.SIGKILL)
             worker.wait()
@@ -63,7 +64,7 @@ def test_a_killed_worker_loses_nothing(people: People, host: Sshd, server: Serve
     HostKey.objects.all().delete()
     assert sweeping.sweep()["rung"] >= 1
     tasks.run(str(batch.pk))
-    until(lambda: row_of(batch).state == JobState.DONE)
+    wait(lambda: row_of(batch).state == JobState.DONE)
     assert Agent.objects.count() == 1 and is_over(batch)
 
 
@@ -79,7 +80,7 @@ def test_a_cancel_cuts_the_connection_and_deletes_the_credentials(
 
         worker = threading.Thread(target=run)
         worker.start()
-        until(lambda: row_of(batch).stage == Install.Stage.PROBE)
+        wait(lambda: row_of(batch).stage == Install.Stage.PROBE)
         assert install.cancel(batch, by=people.bob) == 1
         assert is_over(batch)
         worker.join(10)

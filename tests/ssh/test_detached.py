@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from servers.installs.ssh import Limits, Outcome, Target
 from servers.installs.terms import State
 from servers.installs.trouble import Stage, Trouble
 from tests import farside
+from tests.processes import wait
 from tests.ssh.going import DIAL, QUICK, fails, go, login
 from tests.sshd import Sshd
 
@@ -27,13 +27,6 @@ NAME = "muster-" + "a" * 32
 def collect(server: Sshd, name: str = NAME) -> Outcome:
     target = Target(server.host, server.port, frozenset({server.host_key()}))
     return ssh.collect(target, login(server), name, dial=DIAL, limits=QUICK)
-
-
-def until(true: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        time.sleep(0.02)
 
 
 def left(server: Sshd) -> list[str]:
@@ -80,7 +73,7 @@ def test_the_connection_ends_while_the_installer_goes_on_and_a_later_one_sees_it
     again = go(sshd, console, "raise SystemExit('a second one')", detach=True, name=NAME)
     assert again.state is State.RUNNING, "the same install asked for again joins the one under way"
     gate.touch()
-    until(lambda: not left(sshd))
+    wait(lambda: not left(sshd))
     assert collect(sshd).state is State.OVER
 
 
@@ -89,7 +82,7 @@ def test_what_went_wrong_meanwhile_is_read_later_and_taken_away(sshd: Sshd, cons
     words = "print(json.dumps({'ok': False, 'cause': 'The disk is full at /opt.', 'fix': 'Free 2 MB.'})); sys.exit(1)"
     assert go(sshd, console, waiting(gate, words), detach=True, name=NAME).state is State.RUNNING
     gate.touch()
-    until(lambda: f"{NAME}/result" in left(sshd))
+    wait(lambda: f"{NAME}/result" in left(sshd))
     assert left(sshd) == [NAME, f"{NAME}/lock", f"{NAME}/result"], "neither token nor agent stays"
     problem = fails("agent_refused", Stage.INSTALL, lambda: collect(sshd))
     assert (problem.cause, problem.fix) == ("The disk is full at /opt.", "Free 2 MB.")
@@ -99,7 +92,7 @@ def test_what_went_wrong_meanwhile_is_read_later_and_taken_away(sshd: Sshd, cons
 def test_an_installer_that_hangs_is_ended_in_its_time_and_told(sshd: Sshd, console: str) -> None:
     limits = Limits(total=3)
     assert go(sshd, console, "import time; time.sleep(99)", limits, detach=True, name=NAME).state is State.RUNNING
-    until(lambda: f"{NAME}/result" in left(sshd))
+    wait(lambda: f"{NAME}/result" in left(sshd))
     assert "still running" in fails("agent_broke", Stage.INSTALL, lambda: collect(sshd)).cause
     assert not at_work(sshd)
 
@@ -110,22 +103,22 @@ def test_a_killed_installer_leaves_nothing_that_the_next_one_does_not_clear(
 ) -> None:
     gate = tmp_path / "gate"
     go(sshd, console, waiting(gate), detach=True, name=NAME)
-    until(lambda: at_work(sshd))
+    wait(lambda: at_work(sshd))
     installers = at_work(sshd)
     watchers = [parent for one in installers if (parent := one.parent()) is not None]
     for process in {"installer": installers, "watcher": watchers, "both": watchers + installers}[victim]:
         process.send_signal(signal.SIGKILL)
     if victim == "installer":
-        until(lambda: f"{NAME}/result" in left(sshd))
+        wait(lambda: f"{NAME}/result" in left(sshd))
         assert "exit code -9" in fails("agent_broke", Stage.INSTALL, lambda: collect(sshd)).cause
     else:
-        until(lambda: not any(map(lives, watchers)))
+        wait(lambda: not any(map(lives, watchers)))
         fails("cut_off", Stage.INSTALL, lambda: collect(sshd))
     assert left(sshd) == []
     gate.touch()
-    until(lambda: not at_work(sshd))
+    wait(lambda: not at_work(sshd))
     assert go(sshd, console, detach=True, name=NAME).state is State.RUNNING
-    until(lambda: not left(sshd))
+    wait(lambda: not left(sshd))
 
 
 @pytest.mark.parametrize("stage", [Stage.PROBE, Stage.UPLOAD, Stage.INSTALL])
@@ -144,7 +137,7 @@ def test_a_host_that_kills_the_connection_at_any_stage_ends_in_the_same_state_af
         with pytest.raises(Trouble):
             go(server, console, "import time; time.sleep(2)", name=NAME, on_stage=kill)
         assert killed
-        until(lambda: not any(map(lives, killed)) and not at_work(server))
+        wait(lambda: not any(map(lives, killed)) and not at_work(server))
         assert go(server, console, name=NAME).agent["ok"] is True
         assert left(server) == []
 
@@ -195,7 +188,7 @@ def test_a_sudo_that_says_no_is_known_at_once_and_one_that_is_content_lets_go(ro
             who = login(server, sudo_password=word)
             if mood == "password" and word == "right horse":
                 assert go(server, console, who=who, detach=True, name=NAME).state is State.RUNNING
-                until(lambda server=server: collect(server).state is State.OVER)
+                wait(lambda server=server: collect(server).state is State.OVER)
             else:
                 code = "sudo_denied" if mood == "denied" else "sudo_wrong_password"
                 fails(code, Stage.INSTALL, lambda server=server, who=who: go(server, console, who=who, detach=True))
