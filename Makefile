@@ -5,6 +5,7 @@
 .PHONY: help run test test-full test-openstack bench check agent lock vendor
 
 PY := .venv/bin/python
+# One more than the two cores that it is timed on: tests wait for processes that they started.
 WORKERS ?= 3
 # Files come in their own order, so that the long ones of tests/e2e are not the last.
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -18,6 +18,7 @@ from servers import sync
 from servers.agents import checkin
 from servers.agents.images import helper
 from servers.agents.models import Agent
+from servers.agents.program.paths import Paths
 from tests import debian
 from tests.claim_places import Place, place_at
 from tests.conftest import People
@@ -32,7 +33,8 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(not shutil.which("systemd-nspawn"), reason="apt install systemd-container"),
 ]
-AGENT = "/usr/bin/muster-agent"
+HOST = Paths("/")
+AGENT = HOST.wrapper
 MINE = "/opt/muster-agent/"  # in the command line of each process of the agent
 
 
@@ -222,8 +224,8 @@ def test_installed_upgraded_and_purged_on_a_machine_that_runs(machine: Machine) 
 def nothing_stays(machine: Machine, booted: Booted) -> None:
     """No process of the agent, and no file but the package's own, which can install it again."""
     skip = ("var/lib/dpkg", "var/log/journal", "usr/share/muster-agent")
-    wait(lambda: booted.init() and not booted.processes(MINE), 60, "it does not run")
-    wait(lambda: not {name for name in machine.there.files(*skip) if "muster" in name}, 20, "nothing of it is there")
+    wait(lambda: not {name for name in machine.there.files(*skip) if "muster" in name}, 90, "nothing of it is there")
+    wait(lambda: booted.init() and not booted.processes(MINE), 20, "it does not run")
 
 
 @inits("systemd", "openrc", "sysvinit")
@@ -240,8 +242,8 @@ def test_a_machine_that_went_down_while_it_was_taken_off_finishes_that_when_it_b
     booted = machine.boot()
     machine.reports(booted, timezone.now())
     booted.settled()
-    booted.run("mv", "/var/lib/muster-agent/receipt.json", "/var/lib/muster-agent/leaving.json")
-    booted.run("rm", "/etc/muster-agent/config.json")
+    booted.run("mv", HOST.receipt, HOST.leaving)
+    booted.run("rm", HOST.config)
     booted.run("reboot", check=False)
     assert booted.ended(60) == REBOOTED
     nothing_stays(machine, machine.boot())

@@ -4,7 +4,7 @@ import os
 import shutil
 from typing import Any, Dict
 
-from . import client, files, inits, install, process, protocol, systemd
+from . import client, files, inits, install, process, protocol
 from .paths import Paths
 from .refusal import Refusal
 
@@ -57,8 +57,7 @@ def seal(paths: Paths) -> Dict[str, Any]:
     try:
         with process.changing(paths):
             receipt = files.read_json(paths.receipt) or {}
-            if receipt.get("mode") == inits.SYSTEMD and systemd.is_in_charge(paths):
-                systemd.pause()
+            inits.stop(paths, str(receipt.get("mode")))
             process.halt(paths)
             inits.tell(paths, False)
             files.write_json(paths.config, {k: v for k, v in settings.items() if k not in ("token", "key")})

@@ -159,8 +159,8 @@ def enable(kind: str) -> None:
 
 
 def stop(paths: Paths, kind: str) -> None:
-    """Stop what `start` started; fine when there is nothing. The processes of init scripts are halted by whoever calls
-    this, like those of no service at all."""
+    """Stop what `start` started, until the next boot; fine when there is nothing. The processes of init scripts are
+    halted by whoever calls this, like those of no service at all."""
     if kind == SYSTEMD:
         systemd.stop(paths)
 

@@ -22,17 +22,12 @@ def leave(paths: Paths) -> Dict[str, Any]:
         known = receipt(paths)
         if known is None:
             raise Refusal("The agent is not installed here.", "There is nothing to do.")
-        _quiet(paths, str(known.get("mode")))
+        inits.stop(paths, str(known.get("mode")))
+        process.halt(paths)  # its session ends with ours
         told, why = tell(paths)
     except OSError as error:
         raise files.refusal(error) from error
     return dict(uninstall(paths), told=told, why=why)
-
-
-def _quiet(paths: Paths, mode: str) -> None:
-    """Stop the agent first: its session ends with ours."""
-    inits.stop(paths, mode)
-    process.halt(paths)
 
 
 def tell(paths: Paths) -> Tuple[bool, Optional[str]]:

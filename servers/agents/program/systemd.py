@@ -60,7 +60,7 @@ def start(paths: Paths) -> None:
 def stop(paths: Paths) -> None:
     """Stop the unit; fine when there is none. Where nothing runs, as in an image, its files only go."""
     if os.path.exists(paths.unit) and is_in_charge(paths):
-        pause()
+        call("systemctl", "stop", NAME)
 
 
 def prepare(paths: Paths) -> None:
@@ -68,11 +68,6 @@ def prepare(paths: Paths) -> None:
     files.write(paths.unit, unit(paths).encode(), 0o644)
     files.folder(os.path.dirname(paths.wanted))
     files.link(paths.wanted, "../" + os.path.basename(paths.unit))
-
-
-def pause() -> None:
-    """Stop the unit; the next boot starts it."""
-    call("systemctl", "stop", NAME)
 
 
 def forget() -> None:
