@@ -103,7 +103,8 @@ def test_two_clouds_that_crawl_hold_up_no_action_no_mail_no_other_reading_and_no
         row = actions.start(mine, kind="stop", by=people.alice, customer=people.customer).actions.get()
         sent = mail.queue(people.customer, Membership.objects.get(customer=people.customer, user=people.alice))
         CloudAccount.objects.filter(pk=account.pk).update(next_sync_at=asked)
-        assert turns.due(timezone.now()) == 1
+        # Asked again, as beat does: an account whose row somebody holds at that moment is passed over until then.
+        wait(lambda: turns.due(timezone.now()) == 1, 10, "its turn comes")
         wait(lambda: Action.objects.filter(pk=row.pk, ended_at__isnull=False).exists(), 10, "the action is done")
         wait(lambda: Mail.objects.filter(pk=sent.pk, ended_at__isnull=False).exists(), 10, "the mail is sent")
         others = SyncRun.objects.filter(account=account, trigger=SyncRun.Trigger.SCHEDULE, state=JobState.DONE)
