@@ -217,9 +217,15 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (target && requestConfig.triggeringEvent?.type === "hint") target.dataset.quietly = "";
 });
 document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.target) delete event.detail.target.dataset.quietly; });
-// At the swap, not when it has settled 20 ms later: nobody sees the bar without its count, or an age of the server's clock.
 document.addEventListener("htmx:afterSwap", () => { tellAges(); restoreTicks(); });
 const isHint = (event) => event.detail.requestConfig?.triggeringEvent?.type === "hint";
+// A refresh that was asked for before a search answered shows what is no longer asked for: it asks again instead.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, requestConfig } = event.detail;
+  if (!isHint(event) || elt.getAttribute("hx-get") === requestConfig.path) return;
+  event.detail.shouldSwap = false;
+  htmx.trigger(elt, "hint");
+});
 document.addEventListener("htmx:sendError", (event) => {
   if (!isHint(event)) toast("Could not reach Muster. Check the connection, then try again.", "failed");
 });

@@ -33,6 +33,7 @@ class Site:
     fetched: list[str] = field(default_factory=list)
     rows_status: int = 200
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)  # by whole address: status, kind, body
+    held: dict[str, threading.Event] = field(default_factory=dict)  # by whole address: its answer waits for this
 
 
 @contextmanager
@@ -46,6 +47,8 @@ def serving(site: Site) -> Iterator[Site]:
             elif self.path in site.answers:
                 site.fetched.append(self.path)
                 status, kind, body = site.answers[self.path]
+                if (held := site.held.get(self.path)) and not held.wait(30):
+                    raise TimeoutError(f"Nobody let {self.path} be answered.")
             elif path == "/page":
                 status, kind, body = 200, "text/html", site.html.encode()
             elif path.startswith("/row/"):
@@ -142,7 +145,7 @@ BULK = """<div id="room" data-hints="servers" hx-get="/room{of}" hx-trigger="hin
 
 
 def test_a_refresh_leaves_what_is_chosen_as_it_is_and_another_search_is_not_all_of_it(site: Site) -> None:
-    """Not even between the swap and its settling is a tick, the bar or its count away: a click would meet it there."""
+    """Not even at the swap is a tick, the bar or its count away: a click would meet it there."""
     for of, q, told in (("1", "", "again"), ("2", "web", "of another search")):
         site.answers[f"/room{of}"] = (200, "text/html", BULK.format(of="2", q=q, told=told).encode())
     with opened(site) as (page, far):
@@ -164,6 +167,27 @@ def test_a_refresh_leaves_what_is_chosen_as_it_is_and_another_search_is_not_all_
         page.locator("#told", has_text="of another search").wait_for()
         assert (matching.input_value(), page.locator("[data-bulk-count]").inner_text()) == ("", "2")
         assert page.evaluate("seen") == [[True, False, "All 412"], [True, False, "2"]]
+
+
+def test_a_refresh_that_answers_after_a_search_asks_anew_for_what_was_searched(site: Site) -> None:
+    for path, of, told in (("/room1", "1", "all"), ("/found", "2", "found"), ("/room2", "2", "found anew")):
+        site.answers[path] = (200, "text/html", BULK.format(of=of, q="", told=told).encode())
+    site.held["/room1"] = threading.Event()
+    with opened(site) as (page, far):
+        page.evaluate("document.querySelector('form[data-bulk]').remove()")
+        page.evaluate(
+            "html => { document.body.insertAdjacentHTML('beforeend', html); htmx.process(room); window.seen = [];"
+            "document.addEventListener('htmx:afterSwap', () => seen.push(document.getElementById('told').textContent)); }",
+            BULK.format(of="1", q="", told="first"),
+        )
+        with page.expect_request("**/room1"):
+            far.say(changed="servers")
+        page.evaluate("htmx.ajax('GET', '/found', {target: '#room', swap: 'morph:outerHTML'})")
+        page.locator("#told", has_text="found").wait_for(state="attached")
+        site.held["/room1"].set()
+        page.locator("#told", has_text="found anew").wait_for(state="attached")
+        assert page.evaluate("seen") == ["found", "found anew"]
+        assert site.fetched == ["/room1", "/found", "/room2"]
 
 
 def test_a_theme_and_a_folded_rail_are_kept_and_stand_before_the_first_paint(site: Site) -> None:
