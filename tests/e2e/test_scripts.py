@@ -177,7 +177,8 @@ def test_a_refresh_that_answers_after_a_search_asks_anew_for_what_was_searched(s
         page.evaluate("document.querySelector('form[data-bulk]').remove()")
         page.evaluate(
             "html => { document.body.insertAdjacentHTML('beforeend', html); htmx.process(room); window.seen = [];"
-            "document.addEventListener('htmx:afterSwap', () => seen.push(document.getElementById('told').textContent)); }",
+            "const told = () => document.getElementById('told').textContent;"
+            "document.addEventListener('htmx:afterSwap', () => seen.push(told())); }",
             BULK.format(of="1", q="", told="first"),
         )
         with page.expect_request("**/room1"):
