@@ -66,7 +66,7 @@ class LiveConsole:
 
     def waits(self, machine: Any) -> None:
         """Until the machine's agent waits for work."""
-        wait(lambda: machine.agent_id in self.desk.waiting, 10, "the agent waits")
+        wait(lambda: machine.agent_id in self.desk.waiting, words="the agent waits")
 
     def written(self) -> None:
         """Until what agents brought so far is in the database."""
@@ -87,8 +87,8 @@ def served() -> Iterator[LiveConsole]:
     request_finished.connect(_close)
     thread.start()
     try:
-        wait(lambda: console.server.started, 20, "the console serves")
-        console.do(lambda: asyncio.wait_for(console.desk.hearing.on.wait(), 10))
+        wait(lambda: console.server.started, 60, "the console serves")
+        console.do(lambda: asyncio.wait_for(console.desk.hearing.on.wait(), 60))
         yield console
     finally:
         if console.loop is not None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 from django.conf import settings
 from django.test import Client, override_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from accounts.models import CloudAccount
 from console.demo.openstack import Cloud, Site, serve
@@ -15,6 +17,12 @@ from console.models import User
 from providers.models import Customer
 from tests.factories import AccountFactory, CustomerFactory, MembershipFactory, UserFactory
 from tests.farclouds import account_at
+
+# How long an example takes, or is thought of, says how busy the machine is. Speed is measured by `make bench`.
+hypothesis_settings.register_profile(
+    "muster", hypothesis_settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("muster")
 
 
 @dataclass

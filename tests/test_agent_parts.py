@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import socket
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from servers.agents.program import (
     machine,
     metrics,
     netlink,
+    process,
     procfs,
     protocol,
     software,
@@ -29,6 +32,7 @@ from servers.agents.program import (
 from servers.agents.program.log import Log
 from servers.agents.program.paths import Paths
 from servers.agents.program.refusal import Refusal
+from tests.processes import wait
 
 # --- parsers ---------------------------------------------------------------------------------------------------------
 
@@ -289,3 +293,28 @@ def test_the_platform_is_told_by_cloud_init_or_the_virtual_hardware(
 def test_a_rate_is_never_negative(counters: tuple, seconds: float) -> None:
     found = metrics.rate(counters[0], counters[1], seconds)
     assert found is None or found >= 0
+
+
+def test_an_install_waits_for_the_uninstall_that_is_at_work_and_then_has_a_lock_of_its_own(tmp_path: Path) -> None:
+    paths, told = Paths(str(tmp_path)), []
+
+    def install() -> None:
+        with process.changing(paths, 60):
+            with pytest.raises(Refusal, match="at work here"), process.changing(paths):
+                raise AssertionError("two at once")
+            told.append(Path(paths.lock).exists())
+
+    with process.changing(paths):
+        waits = threading.Thread(target=install)
+        waits.start()
+        wait(lambda: descriptors_of(paths.lock) == 2)
+        Path(paths.lock).unlink()
+        Path(paths.state).rmdir()
+    waits.join(60)
+    assert told == [True]
+
+
+def descriptors_of(path: str) -> int:
+    """How often this process has the file open."""
+    links = [Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
+    return sum(link.exists() and link.samefile(path) for link in links)

@@ -47,7 +47,7 @@ def test_a_bell_that_nobody_hears_costs_little_time_and_rings_again_later(broker
     broker.kill()
     started = time.monotonic()
     assert bell.ring_now("some.task", "2") is False
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     broker.start()
     assert bell.ring_now("some.task", "3") is True
     app.close()

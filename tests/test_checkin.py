@@ -147,7 +147,7 @@ def test_the_packed_agent_enrols_reports_and_leaves(
     console: LiveConsole, host: Paths, server: Server, people: People, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(enrol.issue(server, people.alice))
-    words = ["install", "--url", console.url, "--token-file", tmp_path / "token", "--wait", "20"]
+    words = ["install", "--url", console.url, "--token-file", tmp_path / "token", "--wait", "60"]
     done = subprocess.run(
         [sys.executable, build.artifact().path, *words],
         env={**os.environ, "MUSTER_AGENT_PREFIX": host.prefix}, capture_output=True, text=True, check=False,
@@ -161,4 +161,4 @@ def test_the_packed_agent_enrols_reports_and_leaves(
     # It may be gone by now, or before `boot` has seen that it runs, which says so; halted while it left, it goes on.
     environment = {**os.environ, "MUSTER_AGENT_PREFIX": host.prefix}
     subprocess.run([sys.executable, host.launcher, "boot"], env=environment, check=False)
-    assert process.until(lambda: not any(Path(host.prefix).iterdir()), 20)
+    assert process.until(lambda: not any(Path(host.prefix).iterdir()), 60)

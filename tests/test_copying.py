@@ -18,7 +18,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)
 
 
 class TestAnyText(TestCase):
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.lists(st.tuples(TEXT, st.dictionaries(TEXT, TEXT | st.none() | st.integers(-9, 9))), max_size=5))
     def test_arrives_as_it_was(self, told):
         before = set(AuditEntry.objects.values_list("pk", flat=True))

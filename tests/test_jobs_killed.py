@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -60,7 +61,8 @@ class Works:
         number = random.randrange(2)
         worker = psutil.Process(self.workers[number].pid)
         victim = random.choice([worker, *worker.children()])
-        victim.kill()
+        with suppress(psutil.NoSuchProcess):  # one of the pool may end by itself
+            victim.kill()
         if victim.pid == worker.pid:
             end(self.workers[number])
             self.workers[number] = self._celery(

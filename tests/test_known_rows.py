@@ -186,7 +186,7 @@ clouds = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(clouds, min_size=2, max_size=5))
 def test_any_sequence_of_listings_and_refreshes_gives_the_same_rows_with_and_without_what_is_known(
     history: list[dict[str, Any]],

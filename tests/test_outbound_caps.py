@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.lib import dialling
@@ -41,8 +41,8 @@ def test_a_slow_drip_is_cut_at_the_total_deadline() -> None:
     with answering(handle) as port:
         started = time.monotonic()
         with pytest.raises(Unreachable, match="longer than"):
-            guarded(deadline=0.4).get(f"http://127.0.0.1:{port}/")
-        assert time.monotonic() - started < 3
+            guarded(deadline=2).get(f"http://127.0.0.1:{port}/")
+        assert time.monotonic() - started < 20
         stop.set()
 
 
@@ -57,7 +57,7 @@ def test_headers_that_drip_are_cut_too() -> None:
 
     with answering(handle) as port:
         with pytest.raises(Unreachable, match="longer than"):
-            guarded(deadline=0.4).get(f"http://127.0.0.1:{port}/")
+            guarded(deadline=2).get(f"http://127.0.0.1:{port}/")
         stop.set()
 
 
@@ -140,7 +140,7 @@ def test_a_page_that_is_not_the_gzip_it_claims_to_be_is_unexpected() -> None:
         guarded().get(f"http://127.0.0.1:{port}/")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(reply=st.binary(max_size=200))
 def test_no_reply_can_raise_anything_but_a_fault(reply: bytes) -> None:
     with answering(saying(b"HTTP/1.1 200 OK\r\n" + reply)) as port, suppress(Unreachable, Unexpected, Refused):
@@ -250,7 +250,7 @@ def test_a_drip_under_tls_is_cut_at_the_total_deadline(
     names(monkeypatch, ["127.0.0.1"])
     with answering(handle, context) as port:
         with pytest.raises(Unreachable, match="longer than"):
-            Transport(LOOPBACK, ca=ca, deadline=0.6).session().get(f"https://cloud.example:{port}/")
+            Transport(LOOPBACK, ca=ca, deadline=2).session().get(f"https://cloud.example:{port}/")
         stop.set()
 
 
@@ -258,5 +258,5 @@ def test_a_handshake_that_hangs_is_cut() -> None:
     stop = threading.Event()
     with answering(lambda conn: stop.wait(30) and None) as port:
         with pytest.raises(Unreachable):
-            Transport(LOOPBACK, deadline=0.4).session().get(f"https://127.0.0.1:{port}/")
+            Transport(LOOPBACK, deadline=2).session().get(f"https://127.0.0.1:{port}/")
         stop.set()

@@ -162,7 +162,7 @@ def test_counts_beside_a_facet_are_what_a_click_on_it_would_find(reach: Reach) -
     assert counts.facets["agent"] == {"missing": 2}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     states=st.sets(st.sampled_from(STATES)),
     agents=st.sets(st.sampled_from(AGENTS)),
@@ -179,7 +179,7 @@ def test_the_total_is_the_number_of_rows(
     assert facets.count(reach, query).total == len(finding.page(reach, query).rows)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(QUERIES)
 def test_no_query_breaks_the_database(reach: Reach, query: Query) -> None:
     try:

@@ -37,7 +37,22 @@ def running(home):
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in processes if not dead(one)]
+
+
+def dead(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def line_of(process: psutil.Process) -> str:
+    """Its command line; nothing of one that ends meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_a_new_home_gets_ready_and_health_pages_agree(running):
@@ -46,7 +61,7 @@ def test_a_new_home_gets_ready_and_health_pages_agree(running):
 
 def test_no_secret_stands_in_a_command_line(running, home):
     eng = embedded.engine(home)
-    lines = " ".join(" ".join(process.cmdline()) for process in running.tree())
+    lines = " ".join(map(line_of, running.tree()))
     assert "console.web" in lines
     for secret in (eng.password, eng.secret_key, eng.seal_keys):
         assert secret not in lines
@@ -118,7 +133,7 @@ def test_work_goes_on_after_the_database_and_the_broker_were_killed(running, hom
     for name in ("postgres", "valkey"):
         victim = running.part(name)
         victim.kill()
-        wait(lambda victim=victim: not victim.is_running() or victim.status() == "zombie", 5, "dead")
+        wait(lambda victim=victim: dead(victim), words="dead")
     wait(lambda: running.readyz()[0] == 200, 60, "ready again")
     manage(environment(home), "shell", "-v", "0", "-c", OVERDUE)
     with psycopg.connect(embedded.engine(home).database_url, autocommit=True) as link:

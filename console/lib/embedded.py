@@ -26,6 +26,7 @@ from console.lib.pgdata import EngineFailed
 __all__ = ["Engine", "EngineFailed", "engine", "start_postgres", "start_valkey"]
 
 START_WITHIN = 30.0  # seconds
+FREE_PORTS = range(20_000, 32_000)  # an outgoing connection gets one of 32768 and above on Linux
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,12 @@ def _keep(made: Engine, path: Path) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now; below those that the kernel gives to outgoing connections, so that
+    none of them has it when it is wanted."""
+    while True:
+        port = FREE_PORTS.start + secrets.randbelow(len(FREE_PORTS))
+        if is_free(port):
+            return port
 
 
 def settle_ports(eng: Engine) -> Engine:

@@ -326,8 +326,11 @@ class Session:
             return self.explain(TimeoutError())
         if no_entry := answer.no_entry(self.user):
             return no_entry
-        if channel.exit_status == -1 and not transport.is_active():
-            return self.explain(EOFError())
+        if channel.exit_status == -1:
+            if not channel.eof_received:
+                transport.join(1.0)  # a connection that breaks wakes us before it says that it is broken
+            if not transport.is_active():
+                return self.explain(EOFError())
         ended = f"exit code {channel.exit_status}" if channel.exit_status != -1 else "killed by a signal"
         said = quote(answer.errors or answer.first, self.secrets)
         if answer.events:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.clouds import Address, ServerFacts, State
@@ -259,7 +259,6 @@ json_values = st.recursive(
 KEYS = ["id", "name", "displayname", "state", "nic", "publicip", "created", "details", "cpunumber", "keypair", "tags"]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     assert isinstance(rows.tags(held), dict)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.clouds import cloudstack_replies, cloudstack_wire
@@ -56,7 +56,6 @@ def test_a_value_is_encoded_as_java_encodes_it(value: str) -> None:
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["name", "displayname", "tags[0].value", "userData", "id"]), texts))
 def test_any_call_is_signed_as_the_server_signs_it(params: dict[str, str]) -> None:
     url = "http://127.0.0.1:1"
@@ -267,7 +266,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(status=st.sampled_from([200, 401, 429, 431, 530]), value=values, whole=st.binary(max_size=30) | st.none())
 def test_no_reply_can_raise_anything_but_a_fault(status: int, value: object, whole: bytes | None) -> None:
     response = requests.Response()

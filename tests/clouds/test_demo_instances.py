@@ -198,7 +198,7 @@ def test_what_a_command_leaves_behind_lives_on_until_the_machine_stops(machines:
     wait(lambda: len(processes.of_prefix(machine.prefix)) >= 2)
     began = time.monotonic()
     assert machine.power_off() == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert processes.of_prefix(machine.prefix) == []
     assert len(processes.of_prefix(other.prefix)) == 1
 
@@ -355,7 +355,7 @@ def test_the_command_runs_an_agent_that_survives_a_kill_of_the_demo_and_ends_wit
         began = time.monotonic()
         second.terminate()
         assert second.wait(20) == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert of_home(tmp_path) == []
         assert [pid for pid in below if processes.lives(pid)] == []
         assert not where.exists()

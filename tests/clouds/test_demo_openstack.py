@@ -196,7 +196,7 @@ def test_a_marker_deleted_meanwhile_works_in_modern_and_not_in_essex() -> None:
                     assert not {first, second} & set(left)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 25), st.integers(1, 9), st.sampled_from(["modern", "essex"]), st.booleans())
 def test_pages_of_any_size_hold_every_server_once(
     servers: int, limit: int, generation: Generation, filtered: bool

@@ -145,7 +145,7 @@ def test_a_change_is_on_disk_soon_so_that_a_killed_demo_loses_nothing(tmp_path: 
         assert seen(branch())[victim] == "ceph-renamed"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_cloud_whose_port_was_taken_moves_and_one_whose_state_is_broken_says_so(tmp_path: Path) -> None:

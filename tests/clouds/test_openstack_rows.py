@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.clouds import Address, ServerFacts, State, openstack_replies
@@ -117,7 +117,6 @@ KEYS = [
 ]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     try:
@@ -127,7 +126,6 @@ def test_no_row_can_raise_anything_but_a_fault(held: dict[str, Any]) -> None:
     assert found is None or found.digest
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300))
 def test_the_words_of_any_error_page_are_short_and_one_line(content: bytes) -> None:
     words = openstack_replies.words(content)

@@ -35,6 +35,12 @@ def old() -> Iterator[Site]:
         yield served
 
 
+@pytest.fixture(autouse=True)
+def _it_stays_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At some moment of each hour a document is read though its record did not change."""
+    monkeypatch.setattr(vcloud_reading, "time", SimpleNamespace(time=lambda: 1_800_000_000.0))
+
+
 def account(site: Site) -> VCloud:
     return opened(site.url, site.cloud.credentials)
 

@@ -252,7 +252,7 @@ def read(document: bytes) -> None:
     offers._available(root)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_mutated_document_is_read_or_is_a_fault_and_nothing_else(data: st.DataObject) -> None:
     samples = [(OLD, "vapp-pool.xml"), (NEW, "vm", "vm.xml"), (NEW, "query", "allCatalogs.xml"), (OLD, "task-1.0.xml")]
@@ -267,7 +267,7 @@ def test_a_mutated_document_is_read_or_is_a_fault_and_nothing_else(data: st.Data
         read(bytes(document))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from(["href", "status", "name", "ipAddress", "networkName", "memoryMB", "dateCreated", "vdc"]),

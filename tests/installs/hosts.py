@@ -16,7 +16,7 @@ from tests.conftest import People
 from tests.factories import ServerFactory
 from tests.sshd import Sshd
 
-QUICK = ssh.Limits(connect=3, banner=1, auth=5, step=20, total=60)
+QUICK = ssh.Limits(connect=10, banner=3, auth=15, step=60, total=120)
 METRICS = reports.metrics({})
 
 

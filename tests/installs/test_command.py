@@ -87,7 +87,7 @@ def test_a_token_works_once_and_the_second_try_says_so(people: People, server: S
     command = commands(people, server)["With curl"]
     machine.has("python3", "curl")
     JoinToken.objects.update(expires_at="2020-01-01T00:00:00Z")
-    refused = machine.run(command, MUSTER_AGENT_WAIT="3")
+    refused = machine.run(command)
     assert refused.returncode != 0 and not Agent.objects.exists()
     assert "used, expired or unknown" in refused.stdout + refused.stderr
 

@@ -71,7 +71,7 @@ def test_hostile_hosts_end_each_with_its_words_and_the_sound_ones_among_them_are
         before = psutil.Process().memory_info().rss
         started = time.monotonic()
         work(batch)
-        assert time.monotonic() - started < 15 + count / 10  # 50 at once, of which a third takes 1 s, or 2
+        assert time.monotonic() - started < 60 + count / 6  # 50 at once, of which a third takes 3 s
         assert psutil.Process().memory_info().rss - before < 100 << 20
         wait(lambda: set(batch.installs.filter(server__in=[sound, loud]).values_list("state")) == {("done",)})
     told = dict(batch.installs.values_list("server", "cause"))

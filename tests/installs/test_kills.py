@@ -177,6 +177,6 @@ def test_a_busy_host_holds_no_session_and_no_thread(people: People, host: Sshd) 
         heartbeat.leave(row, lease, [live])
     started = time.monotonic()
     work(batch)
-    assert time.monotonic() - started < 2 and "Accepted publickey" not in host.log
+    assert time.monotonic() - started < 30 and "Accepted publickey" not in host.log
     assert set(batch.installs.values_list("state", "stage")) == {("running", "install")}
     assert install.cancel(batch, by=people.alice) == 3 and is_over(batch)

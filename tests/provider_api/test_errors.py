@@ -53,7 +53,7 @@ class TestOneErrorShape:
     def test_a_wrong_host_too(self, api):
         shaped(api("GET", "customers", Host="evil.example"), 400)
 
-    @pace(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @pace(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         body=st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -17,7 +17,7 @@ from tests import farside
 from tests.sshd import Sshd
 
 DIAL = Transport(networks=("127.0.0.0/8",)).dial
-QUICK = Limits(connect=3, banner=1, auth=5, step=20, total=60)
+QUICK = Limits(connect=10, banner=3, auth=15, step=60, total=120)
 
 
 def login(server: Sshd, **more: object) -> Login:

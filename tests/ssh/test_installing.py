@@ -61,10 +61,10 @@ def test_noise_of_20_mb_on_both_streams_does_no_harm(room: Path, console: str) -
 
 
 def test_a_service_that_holds_the_streams_open_does_not_hold_the_install(sshd: Sshd, console: str) -> None:
-    body = "import subprocess; subprocess.Popen(['sleep', '8'], start_new_session=True)"
+    body = "import subprocess; subprocess.Popen(['sleep', '60'], start_new_session=True)"
     started = time.monotonic()
     assert go(sshd, console, body).agent["ok"] is True
-    assert time.monotonic() - started < 7
+    assert time.monotonic() - started < 50
 
 
 def test_a_temporary_folder_that_forbids_execution_is_good_enough(room: Path, console: str) -> None:

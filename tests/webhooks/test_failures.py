@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from console.lib import audit, children
 from console.models import AuditEntry
-from providers import delivering, failing, notices, slots, webhooks
+from providers import delivering, failing, notices, posting, slots, webhooks
 from providers.models import Delivery, Mail, Webhook
 from tests.processes import ROOT, engine_of_its_own, environment, folder, manage, wait
 from tests.receiver import receiving
@@ -176,9 +176,7 @@ def test_a_dead_endpoint_delays_no_other(north, hook, site):
 
         holding = threading.Thread(target=stuck)
         holding.start()
-        deadline = time.monotonic() + 10
-        while not tarpit.calls and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
+        wait(lambda: tarpit.calls)
         assert delivering.drain(dead.pk) == 0, "nobody else waits for it"
         while delivering.drain(live.pk):
             pass
@@ -262,11 +260,10 @@ def test_a_reply_that_never_ends_counts_by_its_status(north, hook, site):
     happens(north)
     started = time.monotonic()
     assert delivering.drain(webhook.pk) == 1
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < posting.TOTAL - 1
     assert Delivery.objects.get().state == "done"
 
 
-@pytest.mark.timeout(180)
 def test_a_worker_killed_in_the_middle_loses_no_delivery(site):
     """`kill -9` of a real worker while the endpoint thinks; another one sends the same event again."""
     with folder() as home, engine_of_its_own(home) as eng:

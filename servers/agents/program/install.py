@@ -13,6 +13,7 @@ from .paths import Paths
 from .refusal import Refusal
 
 INPUT = "-"  # in place of a file name
+PATIENCE = 20.0  # seconds: an agent that was just removed in the console takes itself off
 WRAPPER = '#!/bin/sh\nexec {} -I -S {} "$@"\n'
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,%d}" % protocol.MAX_SECRET)
 
@@ -38,7 +39,7 @@ def install(
         out = proxy_of_environment(url)
     mode = inits.mode(paths)
     try:
-        with process.changing(paths):
+        with process.changing(paths, PATIENCE):
             place(paths, mode)
             _configure(paths, {"url": url, "ca": ca, "proxy": out}, token)
             files.remove(paths.status)
@@ -55,10 +56,16 @@ def install(
             raise files.refusal(error) from error
     done = {"ok": True, "version": protocol.VERSION, "mode": mode, "receipt": paths.receipt}  # type: Dict[str, Any]
     if wait:
-        process.until(lambda: bool(status.report(paths).get("reporting")), wait)
+        process.until(lambda: _settled(paths), wait)
         seen = status.report(paths)
         done.update(reporting=bool(seen.get("reporting")), trouble=seen.get("trouble"))
     return done
+
+
+def _settled(paths: Paths) -> bool:
+    """It reports, or never will with this token."""
+    seen = status.report(paths)
+    return bool(seen["reporting"]) or seen["state"] == status.UNWELCOME
 
 
 def place(paths: Paths, mode: str) -> None:

@@ -66,15 +66,20 @@ def holders(paths: Paths) -> Optional[List[int]]:
 
 
 @contextlib.contextmanager
-def changing(paths: Paths) -> Iterator[None]:
-    """Only one install or uninstall at a time. Refusal when another is at work."""
-    files.folder(paths.state, 0o700)
-    handle = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _flock(handle, fcntl.LOCK_EX, 0.0)
-    except BlockingIOError:
-        os.close(handle)
-        raise Refusal("Another install or uninstall is at work here.", "Wait until it has ended.") from None
+def changing(paths: Paths, patience: float = 0.0) -> Iterator[None]:
+    """Only one install or uninstall at a time. Refusal when another is at work for longer than `patience` seconds."""
+    end = time.monotonic() + patience
+    while True:
+        files.folder(paths.state, 0o700)
+        handle = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _flock(handle, fcntl.LOCK_EX, end - time.monotonic())
+        except BlockingIOError:
+            os.close(handle)
+            raise Refusal("Another install or uninstall is at work here.", "Wait until it has ended.") from None
+        if os.fstat(handle).st_nlink:
+            break
+        os.close(handle)  # the uninstall that we waited for removed it, with the directory
     try:
         yield
     finally:

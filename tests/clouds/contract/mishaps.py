@@ -32,4 +32,4 @@ LARGE = frozenset({Kind.HUGE, Kind.BOMB})
 QUICK = [kind for kind in FAULTS if kind not in SLOW | LARGE | {Kind.TRUNCATED}]
 """Those that a test of every call can afford. TRUNCATED takes nothing away from a reply without a body."""
 TOO_MUCH = 9 * 2**20  # bytes: just over the largest page that is taken
-DEADLINE = 0.15  # seconds for one page, once the driver is signed in
+DEADLINE = 0.5  # seconds for one page, once the driver is signed in

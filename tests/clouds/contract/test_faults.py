@@ -27,7 +27,7 @@ QUICK_KINDS = pytest.mark.parametrize("kind", QUICK, ids=lambda kind: kind.value
 
 
 def plan(kind: Kind, **more: Any) -> dict[str, Any]:
-    pause = {Kind.DRIP: 0.05, Kind.HANG: 5.0}.get(kind, 0.0)
+    pause = {Kind.DRIP: 0.2, Kind.HANG: 5.0}.get(kind, 0.0)
     return {"times": None, "retry_after": 7, "size": TOO_MUCH, "pause": pause} | more
 
 
