@@ -18,6 +18,8 @@ from accounts.models import CloudAccount
 from console.demo import cloudstack, openstack, vcloud, vmtoolsd
 from console.demo.launching import Launched, launch
 from console.demo.metadata import Residents, serve
+from console.lib.denials import Denied
+from console.lib.jobs.rows import JobState
 from providers.models import Customer
 from servers import sync
 from servers.agents.models import Agent, Challenge
@@ -139,3 +141,11 @@ def age(challenge: Challenge, seconds: int) -> None:
     """As if it had been placed so long ago."""
     then = timezone.now() - timedelta(seconds=seconds)
     Challenge.objects.filter(pk=challenge.pk).update(placed_at=then, due_at=then)
+
+
+def synced(place: Place) -> bool:
+    """Read its cloud. False while a worker of the console does: it may have begun before the newest instance."""
+    try:
+        return sync.now(place.account).state == JobState.DONE
+    except Denied:
+        return False

@@ -71,7 +71,7 @@ class Passing:
                 gates = [gate for gate in self._gates if gate.fileno() >= 0]
             poll = select.poll()
             known = {one.fileno(): one for one in (*gates, *pairs, self._woken)}
-            for handle in known:
+            for handle in known.keys() - {-1}:  # one that was closed just now
                 poll.register(handle, select.POLLIN)
             for handle, _ in poll.poll(5000):
                 one = known[handle]

@@ -44,7 +44,7 @@ def console(**settings: str) -> Iterator[str]:
         for words in (["console.web", str(door.fileno())], [*worker, "--without-gossip", "--without-mingle"], beat):
             process = subprocess.Popen(  # noqa: S603 - our own
                 [sys.executable, "-m", *words], cwd=ROOT, env=env, pass_fds=[door.fileno()],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
             stack.callback(end, process)
         wait(lambda: _answers(url), 60, "the console answers")

@@ -119,8 +119,8 @@ def test_the_answer_is_waited_for_and_work_ends_the_wait(paths: Paths, console: 
     console.interval = 60
     agent = reporting(paths)
     woken = threading.Timer(0.3, lambda: console.tell(work=[]))
-    woken.start()
     began = agent.clock.since()
+    woken.start()
     agent.step()
     woken.join()
     assert protocol.WAIT_MIN <= console.checkins()[-1]["wait"] <= protocol.WAIT_MAX

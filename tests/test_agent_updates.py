@@ -222,7 +222,7 @@ def test_good_releases_stay_with_the_one_before_each(host: Host, console: SmallC
 def test_a_release_that_reached_the_console_stays_also_when_it_crashes_later(host: Host, console: SmallConsole) -> None:
     version = next_version()
     later = "+\n_take = Errands.take\n\ndef take(*words):\n    _take(*words)\n    1 / 0\n\nErrands.take = take\n"
-    with supervised(host, SHORT):
+    with supervised(host):
         good(console, version, errands=later)
         boots = console.agents["agent-1"].boots
         before = len(boots)

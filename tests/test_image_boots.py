@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from servers import sync
 from servers.agents import checkin
 from servers.agents.images import helper
 from servers.agents.models import Agent
 from servers.agents.program.paths import Paths
 from tests import debian
-from tests.claim_places import Place, place_at
+from tests.claim_places import Place, place_at, synced
 from tests.conftest import People
 from tests.instances import Instance, passing
 from tests.processes import wait
@@ -79,7 +78,7 @@ def machine(
         place: Place = stack.enter_context(place_at("openstack", people.customer, tmp_path))
         place.residents._clock = lambda: time.monotonic() * 8
         launched = place.launch("web-1", "10.77.0.2")
-        sync.now(place.account)
+        wait(lambda: synced(place))
         gates = stack.enter_context(passing())
         instance = Instance(f"mst-{secrets.token_hex(4)}", launched, tmp_path / "no-disk", gates)
         stack.callback(instance.end)

@@ -21,12 +21,11 @@ from django.core.management import CommandError, call_command
 
 from console.lib import signing
 from providers.models import Provider
-from servers import sync
 from servers.agents.images import helper
 from servers.agents.models import Agent
 from servers.agents.program import build
 from servers.models import Server
-from tests.claim_places import MAKERS, Place, place_at
+from tests.claim_places import MAKERS, Place, place_at, synced
 from tests.conftest import People
 from tests.factories import CustomerFactory, ProviderFactory
 from tests.instances import Instance, passing
@@ -131,7 +130,7 @@ class Fleet:
     def read(self) -> None:
         """The console lists what there is."""
         for place in self.places:
-            sync.now(place.account)
+            wait(lambda place=place: synced(place))
 
     def wrong(self, instances: list[Instance]) -> list[str]:
         """Those whose agent is none, or that of another server: by what stands on their disks."""
@@ -210,7 +209,7 @@ def test_instances_of_one_image_are_managed_by_themselves_each_in_its_own_row(
     assert late(took) <= 90
     assert Agent.objects.count() == count == Server.objects.filter(agent__isnull=False).count()
     assert not fleet.wrong(instances)
-    assert instances[0].run("status", "--json")["reporting"]
+    wait(lambda: instances[0].run("status", "--json")["reporting"])  # noted when the answer has come
 
 
 @of_one_cloud

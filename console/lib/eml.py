@@ -22,6 +22,8 @@ class FolderBackend(BaseEmailBackend):
         for message in email_messages:
             made: Message = message.message()
             path = folder / f"{timezone.now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.eml"
-            path.touch(mode=0o600)
-            path.write_bytes(made.as_bytes())
+            aside = path.with_suffix(".new")  # whoever looks finds a whole mail, or none
+            aside.touch(mode=0o600)
+            aside.write_bytes(made.as_bytes())
+            aside.replace(path)
         return len(email_messages)

@@ -99,7 +99,7 @@ def fits(page: Any) -> bool:
 
 def test_a_provider_gets_in_issues_a_key_and_sees_its_brand_and_its_mail(console: Console, chromium: Any) -> None:
     console.command("add_provider_member", "south-host", "sue@south.example")
-    page = chromium.new_context().new_page()
+    page = chromium.new_context(reduced_motion="reduce").new_page()
     page.goto(wait(lambda: mailed_link(console.home, "sue@south.example")))
     page.locator("input[type=password]").fill("orchard-42-lane")
     page.get_by_role("button", name=re.compile("password", re.I)).last.click()
@@ -111,6 +111,7 @@ def test_a_provider_gets_in_issues_a_key_and_sees_its_brand_and_its_mail(console
     assert page.locator(".secret code").inner_text().startswith("mst_live_")
     assert violations_here(page) == []
     page.get_by_role("link", name="I have copied it").click()
+    page.wait_for_load_state()
     assert "mst_live_" in page.locator("main").inner_text() and page.locator(".secret").count() == 0
     page.goto(f"{console.url}{SOUTH}brand/")
     page.get_by_label("Accent").fill("#ffd500")
@@ -120,6 +121,7 @@ def test_a_provider_gets_in_issues_a_key_and_sees_its_brand_and_its_mail(console
     page.get_by_label("Subject").fill("Ahoy from {{ provider }}")
     page.locator("#preview", has_text="Ahoy from South Host").wait_for()
     page.get_by_role("link", name="Sandbox", exact=True).click()
+    page.wait_for_load_state()
     assert violations_here(page) == []
     page.get_by_role("button", name="Make the sandbox").click()
     page.get_by_role("heading", name="South Host (sandbox)").wait_for()

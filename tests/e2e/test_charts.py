@@ -112,7 +112,8 @@ def test_a_refresh_of_the_page_keeps_the_charts_and_reads_them_anew(people: Peop
         site.answers[f"/servers/{server.pk}/"] = (200, "text/html", html)
         page.evaluate(f"htmx.trigger(document.getElementById('server-{server.pk}'), 'hint')")
         page.get_by_role("heading", name="web-2").wait_for()
-        page.clock.run_for(21_000)
+        with page.expect_response("**/samples?range=hour"):
+            page.clock.run_for(21_000)
         page.wait_for_function("() => document.querySelector('#charts canvas').dataset.mark === 'kept'")
         assert site.fetched.count(f"/servers/{server.pk}/samples?range=hour") == before + 1
 

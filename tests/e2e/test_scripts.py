@@ -18,6 +18,7 @@ from console.templatetags.look import age_in_words
 from tests.conftest import People
 from tests.e2e.console import browser
 from tests.factories import UserFactory
+from tests.processes import wait
 from tests.shared import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -183,6 +184,7 @@ def test_a_refresh_that_answers_after_a_search_asks_anew_for_what_was_searched(s
         )
         with page.expect_request("**/room1"):
             far.say(changed="servers")
+        wait(lambda: site.fetched)
         page.evaluate("htmx.ajax('GET', '/found', {target: '#room', swap: 'morph:outerHTML'})")
         page.locator("#told", has_text="found").wait_for(state="attached")
         site.held["/room1"].set()
@@ -292,8 +294,8 @@ def test_a_request_that_fails_is_told_in_words_and_a_hint_that_fails_is_not(site
     site.rows_status = 500
     with opened(site, expected_errors=4) as (page, far):
         add(page, "server-7")
-        far.say(changed="server-7")
-        page.wait_for_function("() => htmx && document.querySelectorAll('#toasts [data-toast]').length === 0")
+        with page.expect_response("**/row/server-7"):
+            far.say(changed="server-7")
         page.evaluate("htmx.ajax('GET', '/row/other', '#server-7')")
         page.wait_for_selector("#toasts [data-toast] >> text=Muster could not do that")
         page.locator("#toasts [data-dismiss]").click()

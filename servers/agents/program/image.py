@@ -26,14 +26,14 @@ def lay(paths: Paths, settings_file: str) -> Dict[str, Any]:
     try:
         with process.changing(paths):
             install.place(paths, mode)
+            if running and mode != inits.SYSTEMD:
+                process.halt(paths)
             before = files.read_json(paths.config) or {}
             if before.get("url") == wanted["url"] and before.get("token"):
                 wanted = dict(wanted, token=before["token"], key=before.get("key"))
             files.write_json(paths.config, wanted)
             files.remove(paths.status)
             if running:
-                if mode != inits.SYSTEMD:
-                    process.halt(paths)
                 inits.start(paths, mode, process.boot)
             else:
                 inits.prepare(paths, mode)

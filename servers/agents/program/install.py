@@ -41,10 +41,10 @@ def install(
     try:
         with process.changing(paths, PATIENCE):
             place(paths, mode)
+            if mode != inits.SYSTEMD:  # which starts it afresh in one go, also when that ends whoever runs us
+                process.halt(paths)  # before it writes the same files
             _configure(paths, {"url": url, "ca": ca, "proxy": out}, token)
             files.remove(paths.status)
-            if mode != inits.SYSTEMD:
-                process.halt(paths)
             inits.start(paths, mode, process.boot)
             prune(paths)
     except OSError as error:
