@@ -31,6 +31,11 @@ ENDED = ("done", "failed", "interrupted", "refused", "expired", "canceled")
 REASON = "The agent ended while it ran."
 AGENTS = 4
 AHEAD = 40  # pieces that are ordered and not ended, at most
+# One row whatever there is: no row says that nobody answered.
+WROTE = (
+    "SELECT coalesce(string_agg(data, ''::bytea ORDER BY \"offset\"), '') FROM agents_workoutput "
+    "WHERE work_id = '{}' AND stream = 1"
+)
 
 # Somebody who orders: says where the servers' agents join, is told where they write, and orders a piece for each
 # number. An order whose commit is in doubt is looked for before it is given again.
@@ -170,15 +175,16 @@ def test_work_is_neither_lost_nor_done_twice_whatever_is_killed(full_or: Any) ->
         assert person.stdout.readline() == "ordered\n"
         wait(lambda: ended(pieces), 240, "all of them ended")
 
-        rows = watch.ask("SELECT script, state, reason, exit_code, id FROM agents_work")
+        rows = wait(lambda: watch.ask("SELECT script, state, reason, exit_code, id FROM agents_work"))
         ran = Counter(line for host in hosts for line in (host.folder / "ran").read_text().split())
         assert len(rows) == pieces and set(ran.values()) == {1}, [one for one in ran.items() if one[1] > 1]
         for script, state, reason, code, work in rows:
             number = script.split()[2]
             if state == "done":
                 assert ran[number] == 1 and code == 0
-                kept = watch.ask(f"SELECT data FROM agents_workoutput WHERE work_id = '{work}' AND stream = 1")  # noqa: S608
-                assert b"".join(bytes(data) for [data] in kept) == f"ended {number}\n".encode()
+                [(kept,)] = wait(lambda work=work: watch.ask(WROTE.format(work)), words="the database answers")
+                left = [str(path) for host in hosts for path in Path(host.paths.work).glob(f"{work}.*")]
+                assert bytes(kept) == f"ended {number}\n".encode(), (number, reason, left)
             else:
                 assert (state, reason, code) == ("interrupted", REASON, None), (script, state, reason)
         states = Counter(row[1] for row in rows)
