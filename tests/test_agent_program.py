@@ -226,6 +226,7 @@ def test_the_supervisor_starts_a_killed_agent_again(host: Host, console: SmallCo
     count = len(boots)
     os.kill(child, 9)
     console.wait(lambda: len(boots) > count)
+    console.wait(lambda: host.call_any("status", "--json")["reporting"])
     again = host.status()["pids"]
     assert again[0] == supervisor and again[1] != child
 
