@@ -212,13 +212,12 @@ function restoreTicks() {
 }
 
 // --- htmx: quiet refreshes, and errors in words ------------------------------------------------------------------------
+const isHint = (event) => event.detail.requestConfig?.triggeringEvent?.type === "hint";
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const { target, requestConfig } = event.detail;
-  if (target && requestConfig.triggeringEvent?.type === "hint") target.dataset.quietly = "";
+  if (event.detail.target && isHint(event)) event.detail.target.dataset.quietly = "";
 });
 document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.target) delete event.detail.target.dataset.quietly; });
 document.addEventListener("htmx:afterSwap", () => { tellAges(); restoreTicks(); });
-const isHint = (event) => event.detail.requestConfig?.triggeringEvent?.type === "hint";
 // A refresh that was asked for before a search answered shows what is no longer asked for: it asks again instead.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { elt, requestConfig } = event.detail;

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.demo.processes import lives
 from console.lib.signing import encode
 from servers.agents.program import files, protocol
 from servers.agents.program.desk import Desk
@@ -93,14 +93,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture
 def console(desk: Desk) -> Console:
     return Console(desk)
-
-
-def ended(pid: int) -> bool:
-    """It is gone, or waits to be collected."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_script_runs_with_its_arguments_and_is_told_with_all_that_it_wrote(desk: Desk, console: Console) -> None:
@@ -193,7 +185,7 @@ def test_a_script_that_runs_too_long_is_ended_with_all_that_it_started(desk: Des
     said = console.ended(name(item))
     assert (said["state"], said["reason"]) == ("failed", "It ran longer than 3 s and was ended.")
     child = int(console.text(name(item)))
-    wait(lambda: ended(child))
+    wait(lambda: not lives(child))
 
 
 def test_of_output_without_end_the_beginning_and_the_end_are_kept(desk: Desk, console: Console) -> None:
@@ -288,7 +280,7 @@ def test_an_agent_that_is_killed_reports_interrupted_and_never_runs_it_again(tmp
     assert [(tmp_path / f"count-{n}").read_text() for n in range(6)] == ["begun\n"] * 6
     for n in range(4):  # and what the dead agent left running was ended
         pid = int((tmp_path / f"pid-{n}").read_text())
-        wait(lambda pid=pid: ended(pid))
+        wait(lambda pid=pid: not lives(pid))
 
 
 def test_a_script_is_noted_before_its_first_word_whatever_is_killed_then(desk: Desk, console: Console) -> None:

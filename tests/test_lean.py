@@ -189,14 +189,18 @@ def test_work_is_given_at_each_checkin_until_it_is_told_of(
     assert Work.objects.get().state == "done"
 
 
-def test_work_wakes_an_agent_that_waits(console: LiveConsole, machine: Machine, server: Server, people: People) -> None:
-    machine.checkin()
-    asking = Asking(machine)
-    console.waits(machine)
-    work.order([server], "echo hello", by=people.alice)
-    status, said = asking.done()
-    assert status == 200 and len(said["work"]) == 1
-    assert len(console.desk.waiting) == 0
+def test_work_wakes_an_agent_that_waits(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ServerFactory(account=people.account)
+    monkeypatch.setattr(desk, "LOOK", 600)  # it is the hint that wakes it
+    with served() as console:
+        machine = begun(console, server, people)
+        machine.checkin()
+        asking = Asking(machine)
+        console.waits(machine)
+        work.order([server], "echo hello", by=people.alice)
+        status, said = asking.done()
+        assert status == 200 and len(said["work"]) == 1
+        assert len(console.desk.waiting) == 0
 
 
 def test_a_lost_hint_costs_some_seconds(

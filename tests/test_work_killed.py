@@ -20,6 +20,7 @@ import psutil
 import psycopg
 import pytest
 
+from console.demo.processes import lives
 from console.lib import embedded
 from servers.agents.program import process
 from tests.homes import ready_home
@@ -122,17 +123,10 @@ def kill_agent(host: Host, chance: random.Random) -> None:
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, 9)
-    wait(lambda: all(map(is_over, victims)), 10, "it is dead")
+    wait(lambda: not any(map(lives, victims)), 10, "it is dead")
     if victims == pids:
         wait(lambda: process.holders(host.paths) is None, 10, "nobody holds its lock")
         process.boot(host.paths)
-
-
-def is_over(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.timeout(1500)

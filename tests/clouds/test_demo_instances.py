@@ -352,10 +352,8 @@ def test_the_command_runs_an_agent_that_survives_a_kill_of_the_demo_and_ends_wit
             run(client, "nohup setsid sleep 300 >/dev/null 2>&1 </dev/null &")
             run(client, "nohup setsid env -i sleep 301.5 >/dev/null 2>&1 </dev/null &")
         below = processes.below(second.pid)
-        began = time.monotonic()
         second.terminate()
         assert second.wait(20) == 0
-        assert time.monotonic() - began < 60
         assert of_home(tmp_path) == []
         assert [pid for pid in below if processes.lives(pid)] == []
         assert not where.exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from django.db import connections
 from accounts import breaker, opening
 from accounts.models import CloudAccount, SyncRun
 from console.demo.sandbox import Sandbox
+from console.lib import embedded
 from console.lib.denials import Denied
 from console.lib.faults import Refused
 from console.lib.jobs.leases import Lost
@@ -140,9 +140,9 @@ def test_what_customers_did_to_the_clouds_is_undone_after_a_while(tmp_path):
 
 def test_the_real_process_serves_every_sandbox_at_the_ports_that_are_set():
     with folder() as home, engine_of_its_own(home) as eng:
-        # Below the ports that the kernel hands out, so that nobody gets one of them before this process does.
-        some = range(20_000 + os.getpid() % 2500 * 4, 32_000, 4)
-        first = next(port for port in some if all(map(free, range(port, port + 4))))
+        # Below the ports that others are given, so that nobody gets one of them before this process does.
+        some = range(12_000 + os.getpid() % 1500 * 4, embedded.FREE_PORTS.start, 4)
+        first = next(port for port in some if all(map(embedded.is_free, range(port, port + 4))))
         env = environment(home, SANDBOX="1", SANDBOX_PORT=str(first), DEMO="0", DATABASE_URL=eng.database_url,
                           REDIS_URL=eng.redis_url, SECRET_KEY=eng.secret_key, SEAL_KEYS=eng.seal_keys,
                           SIGN_KEYS=eng.sign_keys)  # fmt: skip
@@ -162,11 +162,6 @@ def test_the_real_process_serves_every_sandbox_at_the_ports_that_are_set():
                 process.kill()
                 process.wait()
             process.stdout.close()
-
-
-def free(port):
-    with socket.socket() as one:
-        return port < 65_536 and one.connect_ex(("127.0.0.1", port)) != 0
 
 
 MADE = """

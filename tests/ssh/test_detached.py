@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from console.demo.processes import lives
 from servers.installs import ssh
 from servers.installs.ssh import Limits, Outcome, Target
 from servers.installs.terms import State
@@ -41,7 +42,7 @@ def left(server: Sshd) -> list[str]:
 def at_work(server: Sshd) -> list[psutil.Process]:
     """Every process of an installer on this server."""
     found = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "muster-install"]
-    return [one for one in found if lives(one) and works_in(one) == str(server.folder / "tmp")]
+    return [one for one in found if lives(one.pid) and works_in(one) == str(server.folder / "tmp")]
 
 
 def works_in(process: psutil.Process) -> str | None:
@@ -50,14 +51,6 @@ def works_in(process: psutil.Process) -> str | None:
         return process.environ().get("TMPDIR")
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return None
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it runs: a dead one may wait to be collected."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def waiting(gate: Path, after: str = "") -> str:
@@ -115,7 +108,7 @@ def test_a_killed_installer_leaves_nothing_that_the_next_one_does_not_clear(
         wait(lambda: f"{NAME}/result" in left(sshd))
         assert "exit code -9" in fails("agent_broke", Stage.INSTALL, lambda: collect(sshd)).cause
     else:
-        wait(lambda: not any(map(lives, watchers)))
+        wait(lambda: not any(lives(one.pid) for one in watchers))
         fails("cut_off", Stage.INSTALL, lambda: collect(sshd))
     assert left(sshd) == []
     gate.touch()
@@ -140,7 +133,7 @@ def test_a_host_that_kills_the_connection_at_any_stage_ends_in_the_same_state_af
         with pytest.raises(Trouble):
             go(server, console, "import time; time.sleep(2)", name=NAME, on_stage=kill)
         assert killed
-        wait(lambda: not any(map(lives, killed)) and not at_work(server))
+        wait(lambda: not any(lives(one.pid) for one in killed) and not at_work(server))
         assert go(server, console, name=NAME).agent["ok"] is True
         assert left(server) == []
 
